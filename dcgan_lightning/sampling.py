@@ -1,0 +1,51 @@
+"""Images from a generator, as they would be saved: eval mode, float32, uint8."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dcgan_lightning.images import to_uint8
+
+
+class NonFiniteImagesError(RuntimeError):
+    """The generator emitted NaN or infinity, of which there is no picture and no FID."""
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in eval mode, every submodule's own mode restored afterwards, also after an exception."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.no_grad()
+def sample_images(generator: nn.Module, z: Tensor) -> Tensor:
+    """G(z) as a user would save it.
+
+    Args:
+        generator: any generator of this package; its mode and its BatchNorm statistics stay untouched.
+        z: (N, latent_dim), on any device.
+
+    Returns:
+        (N, C, H, W) uint8 on the generator's device.
+
+    Raises:
+        NonFiniteImagesError: an image has NaN or infinity in it.
+    """
+    parameter = next(generator.parameters())
+    with eval_mode(generator), torch.autocast(parameter.device.type, enabled=False):
+        images = generator(z.to(parameter))  # (N, C, H, W) in [-1, 1]
+    finite = images.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        raise NonFiniteImagesError(
+            f"{int((~finite).sum())} of {len(finite)} generated images are not finite (NaN or infinity): "
+            "training has diverged. Go back to an earlier checkpoint, or lower model.lr."
+        )
+    return to_uint8(images)
