@@ -1,8 +1,8 @@
 """Latents that are a function of (seed, stream, iteration, index of the sample in the global batch).
 
-Philox, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), is keyed on the
-seed and the stream, and its counter is set to the iteration. So no state has to be kept or restored, ranks differ, reruns
-repeat, and the number of devices does not change which latents a global batch gets.
+Philox, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), is keyed on
+the seed and the stream, and its counter is set to the iteration. So no state has to be kept or restored, ranks differ,
+reruns repeat, and the number of devices does not change which latents a global batch gets.
 """
 
 import hashlib

@@ -1,0 +1,77 @@
+"""Architectures, one module a family.
+
+A family is a module of this package that defines ``Generator`` and ``Discriminator``; its name is the module's name
+(``model=dcgan`` finds ``networks/dcgan.py``). Both take plain values only, which :func:`describe` gives back, so that a
+checkpoint needs no pickled class: a family name and keyword values rebuild the network.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from dcgan_lightning.errors import Refusal
+
+
+class Network(nn.Module):
+    """Base of every generator and discriminator.
+
+    A generator has ``latent_dim`` and maps (N, latent_dim) to images (N, C, H, W) in [-1, 1]; a discriminator maps
+    images to logits (N,), above 0 where it takes the image for real.
+
+    Args:
+        config: every argument of the subclass's constructor, from which it can be built again.
+    """
+
+    latent_dim: int
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = {name: _plain(value) for name, value in config.items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def families() -> list[str]:
+    """Names of the families that this package has."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if hasattr(_module(name), "Generator"))
+
+
+def _module(family: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{family}")
+
+
+def find_family(family: str) -> ModuleType:
+    """The module of a family, looked up by name among :func:`families`: a stranger's file can name nothing else."""
+    if family not in families():
+        raise Refusal(
+            "model", family, f"no such family of networks; there is {', '.join(families())}", "name one of these"
+        )
+    return _module(family)
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """A record of plain values from which :func:`rebuild` makes the same architecture, without its weights."""
+    family = type(network).__module__.removeprefix(f"{__name__}.")
+    return {"family": family, "role": type(network).__name__, "kwargs": getattr(network, "config", {})}
+
+
+def rebuild(record: Mapping[str, Any], role: str) -> Network:
+    """Build the ``Generator`` or ``Discriminator`` that :func:`describe` recorded."""
+    if record["role"] != role or not all(_is_plain(value) for value in record["kwargs"].values()):
+        raise Refusal("ckpt_path", record, f"not the record of a {role}", "give a checkpoint that this project wrote")
+    return getattr(find_family(record["family"]), role)(**record["kwargs"])
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        value is None
+        or isinstance(value, bool | int | float | str)
+        or (isinstance(value, list) and all(map(_is_plain, value)))
+    )

@@ -1,0 +1,51 @@
+"""last.ckpt and best.ckpt, in Lightning's format."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from dcgan_lightning.callbacks.fid import FID
+
+
+class Checkpoints(Checkpoint):
+    """Saves ``checkpoints/last.ckpt`` every so many iterations and at the end, ``best.ckpt`` at each best FID.
+
+    Lightning runs checkpoint callbacks after all others, so that an FID of the same iteration is known.
+
+    Args:
+        every: iterations between two saves of ``last.ckpt``.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._saved_at: dict[str, int] = {}  # the iteration at which each file was last written
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.every == 0:
+            self._save(trainer, pl_module, "last.ckpt")
+        self._save_if_best(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer, pl_module, "last.ckpt")
+        self._save_if_best(trainer, pl_module)
+
+    def _save_if_best(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if any(
+            isinstance(callback, FID) and callback.improved(trainer.global_step) for callback in _callbacks(trainer)
+        ):
+            self._save(trainer, pl_module, "best.ckpt")
+
+    def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        if self._saved_at.get(name) == trainer.global_step:
+            return
+        self._saved_at[name] = trainer.global_step
+        pl_module.sync_buffers()
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / name)
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]

@@ -1,0 +1,72 @@
+"""Pictures of the same latents all through a run, and of real images to hold beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from dcgan_lightning.noise import sample_latents
+from dcgan_lightning.pictures import grid, save_png
+from dcgan_lightning.sampling import sample_images
+
+
+class FixedNoiseGrid(Callback):
+    """Draws G(z) for fixed latents every so many iterations and at the end, and real images once.
+
+    G is in eval mode while it draws; its mode and its BatchNorm statistics stay untouched. The latents go into the
+    checkpoint, so that a resumed run goes on with the same ones.
+
+    Args:
+        every: iterations between two pictures ``grids/iteration_NNNNNN.png``, named by the iterations done.
+        n: number of latents, and of real images in ``real.png``.
+        columns: images in a row.
+        seed: of the latents, apart from the run's.
+    """
+
+    def __init__(self, every: int, n: int, columns: int, seed: int) -> None:
+        self.every, self.n, self.columns, self.seed = every, n, columns, seed
+        self.latents: Tensor | None = None  # (n, latent_dim)
+        self._drawn_at = -1
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.latents is None:
+            self.latents = sample_latents(self.seed, "grid", 0, self.n, pl_module.generator.latent_dim)
+        if trainer.is_global_zero:
+            real = grid(trainer.datamodule.real_images(self.n), self.columns)  # type: ignore[attr-defined]
+            save_png(real, Path(trainer.default_root_dir) / "real.png")
+            self._to_tensorboard(trainer, "real", real, trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.every == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._drawn_at != trainer.global_step:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        iteration = self._drawn_at = trainer.global_step
+        pl_module.sync_buffers()  # a collective: all ranks take part, one draws
+        if not trainer.is_global_zero:
+            return
+        assert self.latents is not None
+        picture = grid(sample_images(pl_module.generator, self.latents), self.columns)
+        save_png(picture, Path(trainer.default_root_dir) / "grids" / f"iteration_{iteration:06d}.png")
+        self._to_tensorboard(trainer, "grid", picture, iteration)
+
+    @staticmethod
+    def _to_tensorboard(trainer: Trainer, tag: str, picture: Tensor, iteration: int) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(tag, picture, iteration)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"latents": self.latents}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.latents = torch.as_tensor(state_dict["latents"])

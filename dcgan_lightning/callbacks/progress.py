@@ -1,0 +1,70 @@
+"""What the console shows while a run trains."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
+
+from dcgan_lightning.trainer import total_iterations
+
+SHOWN = {"loss_d": "loss_d", "loss_g": "loss_g", "d_x": "D(x)", "d_gz_before": "D(G(z))"}
+
+
+class Progress(Callback):
+    """Iterations done, the newest scalars, iterations/s and time left: a bar in a terminal, else a line now and then.
+
+    Args:
+        line_every: seconds between two lines where the console is not a terminal.
+    """
+
+    def __init__(self, line_every: float) -> None:
+        self.line_every = line_every
+        self.console = Console(stderr=True, highlight=False)
+        self._bar: Bar | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._total = total_iterations(trainer)
+        self._first = trainer.global_step
+        self._began = self._last_line = time.monotonic()
+        if trainer.is_global_zero and self.console.is_terminal:
+            self._bar = Bar(BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), console=self.console)
+            self._task = self._bar.add_task("", total=self._total, completed=self._first)
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=trainer.global_step, description=self._words(trainer))
+        elif trainer.is_global_zero and time.monotonic() - self._last_line >= self.line_every:
+            self._last_line = time.monotonic()
+            self._line(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=trainer.global_step, description=self._words(trainer))
+            self._stop()
+        elif trainer.is_global_zero:
+            self._line(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, trainer: Trainer) -> None:
+        self.console.print(f"{trainer.global_step}/{self._total}  {self._words(trainer)}", soft_wrap=True)
+
+    def _words(self, trainer: Trainer) -> str:
+        done = trainer.global_step - self._first
+        pace = done / max(time.monotonic() - self._began, 1e-9)  # iterations/s
+        left = (self._total - trainer.global_step) / pace if done else 0.0  # s
+        metrics = trainer.callback_metrics
+        words = [f"{name} {float(metrics[key]):.3f}" for key, name in SHOWN.items() if key in metrics]
+        clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02d}:{int(left) % 60:02d}"
+        return "  ".join([*words, f"{pace:.1f} it/s", f"{clock} left"])

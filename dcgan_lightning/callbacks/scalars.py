@@ -1,0 +1,82 @@
+"""The scalars of every iteration, in metrics.csv and in every logger, without waiting for the device in each."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+SCALARS = (
+    "loss_d",
+    "loss_g",
+    "loss_d_real",
+    "loss_d_fake",
+    "d_x",
+    "d_gz_before",
+    "d_gz_after",
+    "acc_real",
+    "acc_fake",
+)
+COLUMNS = ("iteration", "epoch", *SCALARS)
+
+
+class Scalars(Callback):
+    """Writes what ``training_step`` returns: one row an iteration, empty cells for a network that was not due.
+
+    Losses are in nats; ``d_x`` is the mean D(x); ``d_gz_before`` and ``d_gz_after`` are the mean D(G(z)) in D's and in
+    G's update; ``acc_*`` are fractions that D judged rightly. On several devices each is the mean over all of them.
+    The newest row also stands in ``trainer.callback_metrics``.
+
+    Args:
+        fetch_every: iterations between two fetches from the device.
+    """
+
+    def __init__(self, fetch_every: int) -> None:
+        self.fetch_every = fetch_every
+        self._pending: list[tuple[int, int, frozenset[str], Tensor]] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            with self._file(trainer).open("w", newline="") as file:
+                csv.writer(file).writerow(COLUMNS)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        absent = torch.zeros((), device=pl_module.device)
+        values = torch.stack([outputs.get(name, absent).float() for name in SCALARS])  # (9,)
+        self._pending.append((trainer.global_step - 1, trainer.current_epoch, frozenset(outputs), values))
+        if len(self._pending) >= self.fetch_every:
+            self._fetch(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._fetch(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.world_size == 1:  # the other ranks may not get here, and the mean needs them all
+            self._fetch(trainer)
+
+    def _fetch(self, trainer: Trainer) -> None:
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        block = torch.stack([values for *_, values in pending])  # (iterations, 9)
+        rows = trainer.strategy.reduce(block, reduce_op="mean").tolist()
+        if not trainer.is_global_zero:
+            return
+        with self._file(trainer).open("a", newline="") as file:
+            writer = csv.writer(file)
+            for (iteration, epoch, due, _), row in zip(pending, rows, strict=True):
+                known = {name: value for name, value in zip(SCALARS, row, strict=True) if name in due}
+                # Nine digits tell any two float32 numbers apart.
+                cells = [f"{known[name]:.9g}" if name in known else "" for name in SCALARS]
+                writer.writerow([iteration, epoch, *cells])
+                for logger in trainer.loggers:
+                    logger.log_metrics(known, step=iteration)
+                trainer.callback_metrics.update({name: torch.tensor(value) for name, value in known.items()})
+
+    @staticmethod
+    def _file(trainer: Trainer) -> Path:
+        return Path(trainer.default_root_dir) / "metrics.csv"

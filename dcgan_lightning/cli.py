@@ -1,0 +1,111 @@
+"""From the command line to a verb: Hydra composes the config; what cannot work ends in one message, not a traceback."""
+
+import contextlib
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.options import check_options
+from dcgan_lightning.sampling import NonFiniteImagesError
+
+CONF = Path(__file__).parent.parent / "conf"
+FAILED, REFUSED = 1, 2  # exit codes
+
+
+def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
+    """Compose ``conf/<config_name>.yaml`` with the command line, check it, hand it to the verb; exit with 0, 1 or 2.
+
+    In a sweep (``-m``) a cell that fails is reported, and the others run all the same. HYDRA_FULL_ERROR=1 shows
+    tracebacks.
+
+    Args:
+        verb: does the work; raises Refusal for what cannot work.
+        config_name: of the primary config.
+    """
+    codes = [0]
+
+    def cell(cfg: DictConfig) -> None:
+        with _hydra_errors(raised=full_error), _one_message(codes, config_name, full_error):
+            check_options(cfg)
+            verb(cfg)
+
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(cell)
+    # Left to itself, Hydra prints its errors and exits; here they arrive as exceptions.
+    with _hydra_errors(raised=True), _one_message(codes, config_name, full_error):
+        main()
+    if max(codes):
+        sys.exit(max(codes))
+
+
+@contextlib.contextmanager
+def _hydra_errors(raised: bool) -> Iterator[None]:
+    """Set Hydra's switch, and put it back afterwards, since processes started meanwhile inherit it."""
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ["HYDRA_FULL_ERROR"] = str(int(raised))
+    try:
+        yield
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextlib.contextmanager
+def _one_message(codes: list[int], config_name: str, full_error: bool) -> Iterator[None]:
+    """Turn a refusal into its message and an exit code."""
+    try:
+        yield
+    except (Refusal, HydraException, OmegaConfBaseException, NonFiniteImagesError) as error:
+        if full_error:
+            raise
+        codes.append(FAILED if isinstance(error, NonFiniteImagesError) else REFUSED)
+        verdict = "Stopped" if isinstance(error, NonFiniteImagesError) else "Refused"
+        print(f"{verdict}: {_message(error, config_name)}", file=sys.stderr)
+
+
+def _message(error: Exception, config_name: str) -> str:
+    """The words of an error, Hydra's with what would have been allowed."""
+    words = str(error).strip()
+    unknown = re.search(r"Could not override '([^']+)'", words)
+    if unknown is None:
+        return words if error.__cause__ is None or isinstance(error, Refusal) else f"{words}\n  {error.__cause__}"
+    option = unknown[1].replace("@", "")
+    given = next((word for word in sys.argv[1:] if word.lstrip("+~").startswith(f"{option}=")), option)
+    known = _known_options(config_name)
+    parent = option.rpartition(".")[0]
+    siblings = [name for name in known if name.rpartition(".")[0] == parent]
+    near = difflib.get_close_matches(option, known, n=1)
+    return str(
+        Refusal(
+            *given.partition("=")[::2],
+            f"no such option; there is {', '.join(siblings) or 'no ' + parent}",
+            f"did you mean {near[0]}?" if near else "python train.py --cfg job shows all of them",
+        )
+    )
+
+
+def _known_options(config_name: str) -> list[str]:
+    """Every option there is with the groups that the command line chose."""
+    groups = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=\w+", word)]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            cfg = hydra.compose(config_name, groups)
+        except (HydraException, OmegaConfBaseException):
+            cfg = hydra.compose(config_name)
+
+    def names(node: DictConfig, prefix: str) -> Iterator[str]:
+        for name in node:
+            yield f"{prefix}{name}"
+            child = node._get_node(name)
+            if OmegaConf.is_dict(child) and not child._is_interpolation():
+                yield from names(child, f"{prefix}{name}.")
+
+    return list(names(cfg, ""))

@@ -1,0 +1,184 @@
+"""Goodfellow et al., "Generative adversarial nets" (2014), Algorithm 1, as a LightningModule."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.images import to_float
+from dcgan_lightning.losses import Loss
+from dcgan_lightning.networks import describe
+from dcgan_lightning.noise import rows_of_rank, sample_latents
+from dcgan_lightning.schedule import DRule, Fakes, LatentsPolicy, Scalars, UpdateRatio, logits_of
+
+CHECKPOINT_KEY = "dcgan_lightning"  # where a checkpoint keeps the record of its networks
+
+
+class GANModule(LightningModule):
+    """Trains a generator G against a discriminator D: an update of D, then one of G, on every batch that is theirs.
+
+    One batch is one iteration, and one step of Lightning's ``global_step``, at every ratio of updates.
+
+    Args:
+        generator: G, with ``latent_dim``; (N, latent_dim) -> (N, C, H, W) in [-1, 1].
+        discriminator: D; (N, C, H, W) -> logits (N,).
+        loss: what both minimise.
+        latents: which latents D's fakes and G's update are made of.
+        d_rule: how D's loss is put together, and in how many steps.
+        init: draws the initial weights of a network in place.
+        lr: learning rate of both optimizers, for one that does not bring its own.
+        optimizer_d, optimizer_g: each makes an optimizer of parameters: ``optimizer(parameters, lr=...)``.
+        d_every, g_every: D, or G, is updated in every so many iterations; one of the two is 1.
+        seed: of the latents.
+
+    Raises:
+        Refusal: a ratio that trains nothing in some iterations, or hyperparameters that the optimizer refuses.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: Loss,
+        latents: LatentsPolicy,
+        d_rule: DRule,
+        init: Callable[[nn.Module], None],
+        lr: float,
+        optimizer_d: Callable[..., Optimizer],
+        optimizer_g: Callable[..., Optimizer],
+        d_every: int,
+        g_every: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator = generator, discriminator
+        self.loss, self.latents, self.d_rule = loss, latents, d_rule
+        self.ratio = UpdateRatio(d_every, g_every)
+        self.seed = seed
+        init(generator)
+        init(discriminator)
+        self._make_optimizer_d = _checked("optimizer_d", optimizer_d, lr)
+        self._make_optimizer_g = _checked("optimizer_g", optimizer_g, lr)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            self._make_optimizer_d(self.discriminator.parameters()),
+            self._make_optimizer_g(self.generator.parameters()),
+        ]
+
+    @property
+    def iteration(self) -> int:
+        """Number of the iteration at hand, from 0 over the whole run; between iterations, how many are done."""
+        return self.trainer.global_step
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
+        return self.generator(z)
+
+    def training_step(self, images: Tensor, batch_idx: int) -> Scalars:
+        """One iteration on this rank's real images, uint8 (N, C, H, W); returns its scalars, still on the device."""
+        optimizer_d, optimizer_g = self.optimizers()
+        real = to_float(images, self.dtype)  # (N, C, H, W) in [-1, 1]
+        d_due, g_due = self.ratio.d_due(self.iteration), self.ratio.g_due(self.iteration)
+        fakes = Fakes(self.generator, lambda stream: self.sample_latents(stream, len(real)), g_due)
+        scalars: Scalars = {}
+        with one_global_step(optimizer_d, optimizer_g):
+            if d_due:
+                scalars |= self.update_d(optimizer_d, real, self.latents.for_d(fakes))
+            if g_due:
+                scalars |= self.update_g(optimizer_g, self.latents.for_g(fakes))
+        return scalars
+
+    def update_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor) -> Scalars:
+        """Maximise log D(x) + log(1 - D(G(z)))."""
+        losses, scalars = [], {}
+        for loss, terms in self.d_rule(self.discriminator, self.loss, real, fake.detach()):
+            self.descend(optimizer, loss)
+            losses.append(loss.detach())
+            scalars |= terms
+        return {"loss_d": torch.stack(losses).sum(), **scalars}
+
+    def update_g(self, optimizer: LightningOptimizer, fake: Tensor) -> Scalars:
+        """Maximise log D(G(z))."""
+        with frozen(self.discriminator):
+            logits = logits_of(self.discriminator, fake)  # (N,)
+            loss = self.loss.g(logits)
+            self.descend(optimizer, loss)
+        return {"loss_g": loss.detach(), "d_gz_after": logits.detach().sigmoid().mean()}
+
+    def descend(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
+        """One step of one network down its loss."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        torch.clear_autocast_cache()  # it may hold the weights as they were before the step
+
+    def sample_latents(self, stream: str, n: int) -> Tensor:
+        """This rank's rows of the latents of this iteration's global batch: (n, latent_dim) on the device."""
+        ranks = self.trainer.world_size
+        z = sample_latents(self.seed, stream, self.iteration, n * ranks, self.generator.latent_dim)
+        z = rows_of_rank(z, self.trainer.global_rank, ranks)
+        if self.device.type == "cuda":
+            z = z.pin_memory()  # so that the copy need not wait for the device
+        return z.to(self.device, self.dtype, non_blocking=True)
+
+    def sync_buffers(self) -> None:
+        """Give every rank rank 0's BatchNorm statistics; to be called by all ranks. DDP leaves each rank its own."""
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = {
+            "generator": describe(self.generator),
+            "discriminator": describe(self.discriminator),
+        }
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for the network's parameters inside, also when an exception passes; gradients flow through it."""
+    thawed = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in thawed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in thawed:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def one_global_step(*optimizers: LightningOptimizer) -> Iterator[None]:
+    """Make Lightning count one step of ``global_step`` for everything inside, where it would count every optimizer's.
+
+    Under manual optimization the loop hangs its counter on each optimizer, before and after its step, anew for every
+    batch. It is called here once instead, so that ``max_steps``, checkpoints and loggers all count iterations.
+    """
+    count, counted = optimizers[0]._on_before_step, optimizers[0]._on_after_step
+    for optimizer in optimizers:
+        optimizer._on_before_step = optimizer._on_after_step = lambda: None
+    yield
+    count()
+    counted()
+
+
+def _checked(name: str, make: Callable[..., Optimizer], lr: float) -> Callable[..., Optimizer]:
+    """``make`` with its learning rate, tried on one number, so that what it refuses is refused before a run."""
+    settings = {"lr": lr} | getattr(make, "keywords", {})
+    if not settings["lr"] > 0:
+        raise Refusal(
+            f"model.{name}.lr", settings["lr"], "a learning rate has to be above 0", "for instance model.lr=2e-4"
+        )
+    try:
+        make([nn.Parameter(torch.zeros(1))], **settings)
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"model.{name}", settings, str(error), f"mend the value of model.{name}") from error
+    return lambda parameters: make(parameters, **settings)

@@ -1,0 +1,121 @@
+"""DCGAN (Radford et al., "Unsupervised representation learning with deep convolutional GANs", arXiv:1511.06434).
+
+At 64x64 with 3 channels, widths 64 and 100 latents these are the networks of PyTorch's DCGAN faces tutorial, layer by
+layer and key by key (``main.N.*``): 3,576,704 and 2,765,568 parameters. Every other size follows from the same rule.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Self
+
+from torch import Tensor, nn
+
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.networks import Network
+
+WIDEST = 8  # multiples of `width`: the tutorial's widest layers; larger images repeat them instead of growing further
+
+
+def halvings(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
+    """How many times a size is halved, and the core that is left: sides of 4 to 7, the shorter one of an oblong from 2.
+
+    64 -> 4 halvings, core 4x4; 28 -> 2, 7x7; 96 -> 4, 6x6; 64x48 -> 4, 4x3.
+
+    Args:
+        image_size: side of a square, or (height, width), in pixels.
+
+    Raises:
+        Refusal: no number of halvings leads to such a core.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    for count in range(1, 12):
+        factor = 2**count
+        core = (height // factor, width // factor)
+        if height % factor == width % factor == 0 and 4 <= max(core) <= 7 and min(core) >= 2:
+            return count, core
+    raise Refusal(
+        "data.image_size",
+        image_size,
+        "a DCGAN doubles its images from a core of 4 to 7 pixels, so that each side has to be 4, 5, 6 or 7 times "
+        "a power of two (of an oblong, the shorter side may come from a core of 2 or 3)",
+        "take one of 28, 32, 48, 64, 96, 128, 256, or for instance [64,48] (height, width)",
+    )
+
+
+def _refuse_unless_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise Refusal(f"model.*.{name}", value, "has to be a positive whole number", f"for instance {name}=64")
+
+
+def _widths(count: int, width: int) -> list[int]:
+    """Channels from the image side to the core: width, 2 * width, ..., at most WIDEST * width."""
+    return [width * min(2**i, WIDEST) for i in range(count)]
+
+
+class Generator(Network):
+    """G: latents to images, by transposed convolutions, BatchNorm and ReLU, Tanh at the end.
+
+    Args:
+        image_size: side in pixels, or (height, width); see :func:`halvings`.
+        channels: of the image, 1 (grey) or 3 (RGB).
+        latent_dim: length of a latent vector; the tutorial's ``nz`` is 100.
+        width: feature maps of the layer next to the image; the tutorial's ``ngf`` is 64.
+    """
+
+    def __init__(self, image_size: int | Sequence[int], channels: int, latent_dim: int, width: int) -> None:
+        super().__init__(image_size=image_size, channels=channels, latent_dim=latent_dim, width=width)
+        _refuse_unless_positive(channels=channels, latent_dim=latent_dim, width=width)
+        count, core = halvings(image_size)
+        self.latent_dim = latent_dim
+        outer, *inner = _widths(count, width)
+        widths = [*reversed(inner), outer]  # from the core to the image
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], core, 1, 0, bias=False)]
+        for wide, narrow in pairwise(widths):
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(outer), nn.ReLU(True), nn.ConvTranspose2d(outer, channels, 4, 2, 1, bias=False)]
+        self.main = nn.Sequential(*layers, nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, latent_dim), or the tutorial's (N, latent_dim, 1, 1), to (N, channels, H, W) in [-1, 1]."""
+        return self.main(z.view(len(z), self.latent_dim, 1, 1))
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> Self:
+        """Build the generator whose weights these are, from their shapes; the weights are not loaded.
+
+        Raises:
+            Refusal: the shapes are not those of a DCGAN generator.
+        """
+        kernels = [value for value in state_dict.values() if value.ndim == 4]
+        if len(kernels) < 2 or "main.0.weight" not in state_dict:
+            keys = ", ".join(list(state_dict)[:3])
+            raise Refusal("weights", f"[{keys}, ...]", "not a DCGAN generator's state dict", "keys are main.N.*")
+        first, last = kernels[0], kernels[-1]
+        factor = 2 ** (len(kernels) - 1)
+        size = [side * factor for side in first.shape[2:]]
+        return cls(image_size=size, channels=last.shape[1], latent_dim=first.shape[0], width=last.shape[0])
+
+
+class Discriminator(Network):
+    """D: images to logits, by strided convolutions, BatchNorm and LeakyReLU 0.2; no Sigmoid, which the loss contains.
+
+    Args:
+        image_size: side in pixels, or (height, width); see :func:`halvings`.
+        channels: of the image, 1 (grey) or 3 (RGB).
+        width: feature maps of the layer next to the image; the tutorial's ``ndf`` is 64.
+    """
+
+    def __init__(self, image_size: int | Sequence[int], channels: int, width: int) -> None:
+        super().__init__(image_size=image_size, channels=channels, width=width)
+        _refuse_unless_positive(channels=channels, width=width)
+        count, core = halvings(image_size)
+        widths = _widths(count, width)
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+        for narrow, wide in pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, core, 1, 0, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W) in [-1, 1] to logits (N,)."""
+        return self.main(images).flatten()

@@ -1,0 +1,99 @@
+"""From composed options to objects: wrong names, types and values are refused with the option that carries them."""
+
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+
+from dcgan_lightning.errors import Refusal
+
+
+def check_options(cfg: DictConfig) -> None:
+    """Hold every option of every node with a ``_target_`` against the target's signature.
+
+    Raises:
+        Refusal: an option that the target does not have, one of a wrong type, or one without a value.
+    """
+    for path, node in _targets(cfg):
+        parameters, hints = _signature(node)
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        for name in map(str, node):
+            if name.startswith("_"):
+                continue
+            option = _typed_as(node, name) or f"{path}.{name}".lstrip(".")
+            if name not in parameters and not takes_any:
+                raise Refusal(option, node[name], f"no such option; {path} has {', '.join(parameters)}", "leave it out")
+            if OmegaConf.is_missing(node, name):
+                raise Refusal(option, "???", "has no value", f"give {option}=...")
+            if not isinstance(node[name], DictConfig):  # what becomes an object is checked at its own node
+                _check_type(option, _plain(node[name]), hints.get(name, Any))
+
+
+def build(cfg: DictConfig, key: str, **settings: Any) -> Any:
+    """Make the object that ``cfg.<key>`` describes; what its constructor refuses becomes a Refusal.
+
+    Args:
+        cfg: the whole composed config.
+        key: of a node with a ``_target_``.
+        settings: further arguments of the constructor.
+    """
+    try:
+        return instantiate(OmegaConf.select(cfg, key), **settings)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, Refusal):
+            raise cause from None
+        if isinstance(cause, TypeError | ValueError | MisconfigurationException):
+            option = re.search(r"full_key: (\S+)", str(error))
+            raise Refusal(option[1] if option else key, "...", str(cause), f"mend the options of {key}") from error
+        raise
+
+
+def _targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every node that names a target, with its path; interpolations are visited where they point to."""
+    if not isinstance(node, DictConfig):
+        return
+    if "_target_" in node:
+        yield path, node
+    for name in node:
+        child = node._get_node(name)
+        if isinstance(child, DictConfig) and not child._is_interpolation():
+            yield from _targets(child, f"{path}.{name}".lstrip("."))
+
+
+def _signature(node: DictConfig) -> tuple[typing.Mapping[str, inspect.Parameter], dict[str, Any]]:
+    target = get_object(node["_target_"])
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except NameError:  # a library's hints may name what it imports for type checkers only
+        hints = {}
+    return inspect.signature(target).parameters, hints
+
+
+def _typed_as(node: DictConfig, name: str) -> str | None:
+    """The option that an interpolation takes its value from, which is the one that the user typed."""
+    value = node._get_node(name)._value()  # type: ignore[union-attr]
+    found = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _check_type(option: str, value: Any, hint: Any) -> None:
+    try:
+        check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    except TypeCheckError:
+        kind = (
+            hint.__name__ if inspect.isclass(hint) else str(hint).replace("typing.", "").replace("collections.abc.", "")
+        )
+        problem = f"is of type {type(value).__name__}, and has to be {kind.replace('NoneType', 'null')}"
+        raise Refusal(option, value, problem, f"give {option} a value of that kind") from None

@@ -1,0 +1,128 @@
+"""The folder of one run: claiming it before the run, and what it says about itself at the start and at the end."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.data.module import ImageDataModule
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.trainer import total_iterations
+
+
+@contextmanager
+def claimed(cfg: DictConfig) -> Iterator[Path]:
+    """Make the run folder, which no other run has, with the composed config and the overrides in ``.hydra/``.
+
+    A run whose name is taken, by one that started in the same second, gets a number after it. If an exception passes
+    while nothing but ``.hydra/`` is there, the folder goes again. ``cfg.run_dir`` is set to the folder.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    records = {}
+    if rank_zero_only.rank == 0:
+        folder = _claim(folder, chosen=any(o.startswith("hydra.run.dir=") for o in hydra.overrides.hydra))
+        records = {"config.yaml": cfg, "overrides.yaml": hydra.overrides.task, "hydra.yaml": {"hydra": hydra}}
+    cfg.run_dir = str(folder)
+    for name, record in records.items():
+        (folder / ".hydra" / name).write_text(OmegaConf.to_yaml(record))
+    try:
+        with _same_command_for_other_ranks(folder):
+            yield folder
+    except BaseException:
+        if records and [entry.name for entry in folder.iterdir()] == [".hydra"]:
+            for name in records:
+                (folder / ".hydra" / name).unlink()
+            (folder / ".hydra").rmdir()
+            remove_if_empty(folder)
+        raise
+
+
+def _claim(wanted: Path, chosen: bool) -> Path:
+    """Make ``wanted``, or ``wanted_2`` and so on; whoever makes ``.hydra`` in it has claimed it."""
+    if chosen and any(wanted.iterdir()):
+        raise Refusal("hydra.run.dir", wanted, "there is something in it", "give a new folder, or leave the option out")
+    for attempt in range(1, 1000):
+        folder = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            (folder / ".hydra").mkdir()
+            return folder
+    raise Refusal("hydra.run.dir", wanted, "taken, and so are a thousand names after it", "give another folder")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder, and the one around it, unless there is something in them."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+@contextmanager
+def _same_command_for_other_ranks(folder: Path) -> Iterator[None]:
+    """Let Lightning start its other ranks with this run's own overrides and folder.
+
+    Left alone, it repeats the whole command line, all cells of a sweep included, and asks Hydra for the folder anew.
+    """
+    hydra, argv = HydraConfig.get(), sys.argv
+    arguments = list(hydra.overrides.task) if str(hydra.mode).endswith("MULTIRUN") else argv[1:]
+    arguments = [argument for argument in arguments if not argument.startswith("hydra.run.dir=")]
+    config = HydraConfig.instance().cfg
+    sys.argv = [argv[0], *arguments, f"hydra.run.dir='{folder.absolute()}'"]
+    HydraConfig.instance().cfg = None
+    try:
+        yield
+    finally:
+        sys.argv, HydraConfig.instance().cfg = argv, config
+
+
+def opening_words(trainer: Trainer, data: ImageDataModule, cfg: DictConfig) -> None:
+    """Say what is about to be trained, on what, and where it goes."""
+    if not trainer.is_global_zero:
+        return
+    per_device, devices = cfg.data.batch_size, trainer.world_size
+    print(f"run folder    {cfg.run_dir}")
+    print(
+        f"images        {len(data.images):,} of {'x'.join(map(str, data.images.shape[1:]))} (channels x height x width)"
+    )
+    print(f"global batch  {per_device * devices} = {per_device} images x {devices} device(s)")
+    print(
+        f"trained on    {type(trainer.accelerator).__name__.removesuffix('Accelerator')}, {trainer.precision}",
+        flush=True,
+    )
+
+
+def closing_words(trainer: Trainer, folder: Path, cfg: DictConfig) -> None:
+    """Say where everything is, the best FID, and what to type next."""
+    if not trainer.is_global_zero:
+        return
+    overrides = [override for override in HydraConfig.get().overrides.task if not override.startswith("ckpt_path=")]
+    longer = f"trainer.max_steps={2 * total_iterations(trainer)}"
+    kept = [
+        override for override in overrides if not override.startswith(("trainer.max_steps=", "trainer.max_epochs="))
+    ]
+    here = _shown(folder)
+    print(f"\nrun folder    {here}")
+    for fid in (callback for callback in trainer.callbacks if isinstance(callback, FID)):  # type: ignore[attr-defined]
+        if fid.best is not None:
+            value, iteration = fid.best
+            print(f"best FID      {value:.2f} ({fid.features.tag}) after {iteration} iterations: checkpoints/best.ckpt")
+    print(f"curves        tensorboard --logdir {shlex.quote(here)}")
+    print(f"samples       {_command('generate.py', f'ckpt_path={here}', 'n=64', 'seed=0')}")
+    print(f"go on         {_command('train.py', *kept, f'ckpt_path={here}', longer)}", flush=True)
+
+
+def _shown(folder: Path) -> str:
+    """As short as it can be typed from the current directory."""
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+
+
+def _command(script: str, *overrides: str) -> str:
+    return shlex.join(["python", script, *overrides])

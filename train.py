@@ -1,0 +1,34 @@
+"""Train a GAN: ``python train.py model=dcgan data=celeba trainer.devices=4``."""
+
+from lightning.pytorch import seed_everything
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from dcgan_lightning import checkpoints, cli, run_folder
+from dcgan_lightning.options import build
+from dcgan_lightning.trainer import count_devices
+
+
+def train(cfg: DictConfig) -> None:
+    """Build everything, refuse what cannot work, claim a run folder, and train."""
+    devices = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data, model = build(cfg, "data"), build(cfg, "model")
+    checkpoint = checkpoints.to_resume(cfg.ckpt_path, model)
+    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks]
+    if rank_zero_only.rank == 0:  # the other ranks start once this is done
+        data.prepare_data()
+    data.setup("fit")
+    data.refuse_small_set(devices)
+    with run_folder.claimed(cfg) as folder:
+        logger = build(cfg, "logger") if cfg.logger else False
+        trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
+        run_folder.opening_words(trainer, data, cfg)
+        if checkpoint is not None and trainer.is_global_zero:
+            (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        run_folder.closing_words(trainer, folder, cfg)
+
+
+if __name__ == "__main__":
+    cli.run(train, "train")
