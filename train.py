@@ -23,11 +23,12 @@ def train(cfg: DictConfig) -> None:
     with run_folder.claimed(cfg) as folder:
         logger = build(cfg, "logger") if cfg.logger else False
         trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
-        run_folder.opening_words(trainer, data, cfg)
+        checkpoints.refuse_finished(checkpoint, trainer)
+        run_folder.opening_words(trainer, data, folder)
         if checkpoint is not None and trainer.is_global_zero:
             (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        run_folder.closing_words(trainer, folder, cfg)
+        run_folder.closing_words(trainer, folder)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from lightning.pytorch import Trainer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -78,6 +79,20 @@ def to_resume(path: str | None, model: nn.Module) -> Path | None:
                 "repeat the options of the run that it comes from (.hydra/overrides.yaml in its folder)",
             )
     return file
+
+
+def refuse_finished(file: Path | None, trainer: Trainer) -> None:
+    """Refuse to go on from a checkpoint that is as long as the run is to be, or longer."""
+    if file is None:
+        return
+    checkpoint = read("ckpt_path", file)
+    iterations = checkpoint["global_step"]
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+    limits = {"max_steps": (trainer.max_steps, iterations), "max_epochs": (trainer.max_epochs, epochs)}
+    for name, (limit, done) in limits.items():
+        if limit not in (None, -1) and done >= limit:
+            problem = f"the checkpoint has {iterations} iterations ({epochs} whole epochs) behind it: nothing is left to train"
+            raise Refusal(f"trainer.{name}", limit, problem, f"for instance trainer.max_steps={2 * iterations}")
 
 
 def load_generator(file: Path) -> Network:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
-from hydra.errors import HydraException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -34,7 +35,7 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
     codes = [0]
 
     def cell(cfg: DictConfig) -> None:
-        with _hydra_errors(raised=full_error), _one_message(codes, config_name, full_error):
+        with _hydra_errors(raised=full_error), _one_message(codes, config_name, full_error), _no_empty_folder():
             check_options(cfg)
             verb(cfg)
 
@@ -59,6 +60,22 @@ def _hydra_errors(raised: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _no_empty_folder() -> Iterator[None]:
+    """Remove the folder that Hydra made for a run, should an exception pass before anything is in it."""
+    hydra_config = HydraConfig.get()
+    made = Path(hydra_config.runtime.output_dir)
+    chosen = any(override.startswith("hydra.") for override in hydra_config.overrides.hydra if ".dir=" in override)
+    try:
+        yield
+    except BaseException:
+        around = () if chosen or Path.cwd() not in made.parents else made.relative_to(Path.cwd()).parents
+        with contextlib.suppress(OSError):  # not empty, or the current directory
+            for folder in (made, *around):
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def _one_message(codes: list[int], config_name: str, full_error: bool) -> Iterator[None]:
     """Turn a refusal into its message and an exit code."""
     try:
@@ -74,8 +91,11 @@ def _one_message(codes: list[int], config_name: str, full_error: bool) -> Iterat
 def _message(error: Exception, config_name: str) -> str:
     """The words of an error, Hydra's with what would have been allowed."""
     words = str(error).strip()
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {words}"
     unknown = re.search(r"Could not override '([^']+)'", words)
     if unknown is None:
+        words = words.partition("\nConfig search path:")[0].strip()
         return words if error.__cause__ is None or isinstance(error, Refusal) else f"{words}\n  {error.__cause__}"
     option = unknown[1].replace("@", "")
     given = next((word for word in sys.argv[1:] if word.lstrip("+~").startswith(f"{option}=")), option)

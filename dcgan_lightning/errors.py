@@ -14,3 +14,11 @@ class Refusal(ValueError):
     def __init__(self, option: str, value: object, problem: str, remedy: str) -> None:
         self.option, self.value, self.problem, self.remedy = option, value, problem, remedy
         super().__init__(f"{option}={value}: {problem}\n  Remedy: {remedy}")
+
+
+def refuse_below(least: int, **values: int) -> None:
+    """Refuse whole numbers below the least that works; each is named by its option, dots written as ``__``."""
+    for name, value in values.items():
+        if value < least:
+            option = name.replace("__", ".")
+            raise Refusal(option, value, f"has to be at least {least}", f"give {option} a larger number")

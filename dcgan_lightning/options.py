@@ -51,8 +51,12 @@ def build(cfg: DictConfig, key: str, **settings: Any) -> Any:
         if isinstance(cause, Refusal):
             raise cause from None
         if isinstance(cause, TypeError | ValueError | MisconfigurationException):
-            option = re.search(r"full_key: (\S+)", str(error))
-            raise Refusal(option[1] if option else key, "...", str(cause), f"mend the options of {key}") from error
+            found = re.search(r"full_key: (\S+)", str(error))
+            path = found[1] if found else key
+            # A library's message quotes the value, but does not know the option.
+            named = [(f"{path}.{name}", value) for name, value in OmegaConf.select(cfg, path).items()]
+            option, value = next((pair for pair in named if f"'{pair[1]}'" in str(cause)), (path, "..."))
+            raise Refusal(option, value, str(cause), f"mend {option}") from error
         raise
 
 
@@ -89,11 +93,23 @@ def _plain(value: Any) -> Any:
 
 
 def _check_type(option: str, value: Any, hint: Any) -> None:
+    # YAML has no tuples, so that a list passes for one.
+    if not any(_fits(form, hint) for form in ((value, tuple(value)) if isinstance(value, list) else (value,))):
+        problem = f"is of type {type(value).__name__}, and has to be {_spoken(hint)}"
+        raise Refusal(option, value, problem, f"give {option} a value of that kind")
+
+
+def _spoken(hint: Any) -> str:
+    """A type hint as a user may read it."""
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    name = hint.__name__ if inspect.isclass(hint) else re.sub(r"(typing|collections\.abc|torch)\.", "", str(hint))
+    return name.replace("None", "null")
+
+
+def _fits(value: Any, hint: Any) -> bool:
     try:
         check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except TypeCheckError:
-        kind = (
-            hint.__name__ if inspect.isclass(hint) else str(hint).replace("typing.", "").replace("collections.abc.", "")
-        )
-        problem = f"is of type {type(value).__name__}, and has to be {kind.replace('NoneType', 'null')}"
-        raise Refusal(option, value, problem, f"give {option} a value of that kind") from None
+        return False
+    return True

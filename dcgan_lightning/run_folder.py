@@ -41,7 +41,8 @@ def claimed(cfg: DictConfig) -> Iterator[Path]:
             for name in records:
                 (folder / ".hydra" / name).unlink()
             (folder / ".hydra").rmdir()
-            remove_if_empty(folder)
+            if folder != Path(hydra.runtime.output_dir):
+                folder.rmdir()
         raise
 
 
@@ -56,13 +57,6 @@ def _claim(wanted: Path, chosen: bool) -> Path:
             (folder / ".hydra").mkdir()
             return folder
     raise Refusal("hydra.run.dir", wanted, "taken, and so are a thousand names after it", "give another folder")
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder, and the one around it, unless there is something in them."""
-    with suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()
 
 
 @contextmanager
@@ -83,46 +77,45 @@ def _same_command_for_other_ranks(folder: Path) -> Iterator[None]:
         sys.argv, HydraConfig.instance().cfg = argv, config
 
 
-def opening_words(trainer: Trainer, data: ImageDataModule, cfg: DictConfig) -> None:
+def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path) -> None:
     """Say what is about to be trained, on what, and where it goes."""
     if not trainer.is_global_zero:
         return
-    per_device, devices = cfg.data.batch_size, trainer.world_size
-    print(f"run folder    {cfg.run_dir}")
-    print(
-        f"images        {len(data.images):,} of {'x'.join(map(str, data.images.shape[1:]))} (channels x height x width)"
-    )
-    print(f"global batch  {per_device * devices} = {per_device} images x {devices} device(s)")
-    print(
-        f"trained on    {type(trainer.accelerator).__name__.removesuffix('Accelerator')}, {trainer.precision}",
-        flush=True,
-    )
+    count, *shape = data.images.shape
+    batch, devices = data.batch_size, trainer.world_size
+    hardware = type(trainer.accelerator).__name__.removesuffix("Accelerator")
+    print(f"run folder    {_shown(folder)}")
+    print(f"images        {count:,} of {'x'.join(map(str, shape))} (channels x height x width)")
+    print(f"global batch  {batch * devices} = {batch} images x {devices} device(s)")
+    print(f"trained on    {hardware}, precision {trainer.precision}", flush=True)
 
 
-def closing_words(trainer: Trainer, folder: Path, cfg: DictConfig) -> None:
+def closing_words(trainer: Trainer, folder: Path) -> None:
     """Say where everything is, the best FID, and what to type next."""
     if not trainer.is_global_zero:
         return
-    overrides = [override for override in HydraConfig.get().overrides.task if not override.startswith("ckpt_path=")]
-    longer = f"trainer.max_steps={2 * total_iterations(trainer)}"
-    kept = [
-        override for override in overrides if not override.startswith(("trainer.max_steps=", "trainer.max_epochs="))
-    ]
     here = _shown(folder)
     print(f"\nrun folder    {here}")
     for fid in (callback for callback in trainer.callbacks if isinstance(callback, FID)):  # type: ignore[attr-defined]
-        if fid.best is not None:
+        if fid.features is not None and fid.best is not None:
             value, iteration = fid.best
             print(f"best FID      {value:.2f} ({fid.features.tag}) after {iteration} iterations: checkpoints/best.ckpt")
-    print(f"curves        tensorboard --logdir {shlex.quote(here)}")
-    print(f"samples       {_command('generate.py', f'ckpt_path={here}', 'n=64', 'seed=0')}")
-    print(f"go on         {_command('train.py', *kept, f'ckpt_path={here}', longer)}", flush=True)
+    longer = (f"ckpt_path={here}", f"trainer.max_steps={2 * total_iterations(trainer)}")
+    commands = {
+        "curves": ["tensorboard", "--logdir", here],
+        "samples": ["python", "generate.py", f"ckpt_path={here}", "n=64", "seed=0"],
+        "go on": ["python", "train.py", *_overrides_to_go_on(folder), *longer],
+    }
+    for name, command in commands.items():
+        print(f"{name:13} {shlex.join(command)}", flush=True)
+
+
+def _overrides_to_go_on(folder: Path) -> list[str]:
+    overrides = (folder / ".hydra" / "overrides.yaml").read_text()
+    replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=")
+    return [override for override in OmegaConf.create(overrides) if not str(override).startswith(replaced)]
 
 
 def _shown(folder: Path) -> str:
     """As short as it can be typed from the current directory."""
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
-
-
-def _command(script: str, *overrides: str) -> str:
-    return shlex.join(["python", script, *overrides])

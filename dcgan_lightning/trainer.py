@@ -1,13 +1,14 @@
 """Lightning's Trainer, set up for two networks in one module and for iterations as the only unit."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer
 
 from dcgan_lightning.errors import Refusal
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
 DDP = "ddp_find_unused_parameters_true"  # each update leaves the other network's parameters unused
 
 
@@ -20,6 +21,7 @@ def make_trainer(
     devices: int | str | list[int],
     num_nodes: int,
     strategy: str,
+    precision: Precision,
     **settings: Any,
 ) -> Trainer:
     """Build the Trainer.
@@ -30,6 +32,7 @@ def make_trainer(
         default_epochs: passes over the data where neither limit is given.
         accelerator, devices, num_nodes: as in Lightning.
         strategy: as in Lightning; ``auto`` takes DDP that bears unused parameters for more than one device.
+        precision: of the arithmetic, as in Lightning.
         settings: further arguments of ``lightning.pytorch.Trainer``.
 
     Raises:
@@ -49,6 +52,7 @@ def make_trainer(
         devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
+        precision=precision,
         use_distributed_sampler=False,  # the data module deals out the images itself
         enable_progress_bar=False,  # Lightning's counts epochs; callbacks.progress counts iterations
         enable_model_summary=False,

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.errors import refuse_below
 
 
 class Checkpoints(Checkpoint):
@@ -19,6 +20,7 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(self, every: int) -> None:
+        refuse_below(1, callbacks__checkpoints__every=every)
         self.every = every
         self._saved_at: dict[str, int] = {}  # the iteration at which each file was last written
 
@@ -44,7 +46,7 @@ class Checkpoints(Checkpoint):
             return
         self._saved_at[name] = trainer.global_step
         pl_module.sync_buffers()
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / name)
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / name, weights_only=False)
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:

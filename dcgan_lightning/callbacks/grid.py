@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.pictures import grid, save_png
 from dcgan_lightning.sampling import sample_images
@@ -27,6 +28,7 @@ class FixedNoiseGrid(Callback):
     """
 
     def __init__(self, every: int, n: int, columns: int, seed: int) -> None:
+        refuse_below(1, callbacks__grid__every=every, callbacks__grid__n=n, callbacks__grid__columns=columns)
         self.every, self.n, self.columns, self.seed = every, n, columns, seed
         self.latents: Tensor | None = None  # (n, latent_dim)
         self._drawn_at = -1

@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from dcgan_lightning.errors import refuse_below
+
 SCALARS = (
     "loss_d",
     "loss_g",
@@ -34,6 +36,7 @@ class Scalars(Callback):
     """
 
     def __init__(self, fetch_every: int) -> None:
+        refuse_below(1, callbacks__scalars__fetch_every=fetch_every)
         self.fetch_every = fetch_every
         self._pending: list[tuple[int, int, frozenset[str], Tensor]] = []
 

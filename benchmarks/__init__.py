@@ -1,0 +1,1 @@
+"""Commands that measure; each prints what it finds and writes the figures that README and docs quote."""
