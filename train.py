@@ -1,16 +1,20 @@
 """Train a GAN: ``python train.py model=dcgan data=celeba trainer.devices=4``."""
 
+import logging
+
 from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from dcgan_lightning import checkpoints, cli, run_folder
-from dcgan_lightning.options import build
+from dcgan_lightning.options import build, check_options
 from dcgan_lightning.trainer import count_devices
 
 
 def train(cfg: DictConfig) -> None:
     """Build everything, refuse what cannot work, claim a run folder, and train."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
+    check_options(cfg)
     devices = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
     seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build(cfg, "data"), build(cfg, "model")
@@ -27,6 +31,7 @@ def train(cfg: DictConfig) -> None:
         run_folder.opening_words(trainer, data, folder)
         if checkpoint is not None and trainer.is_global_zero:
             (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
+            print(f"goes on from  {checkpoint}")
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         run_folder.closing_words(trainer, folder)
 

@@ -1,4 +1,4 @@
-"""The tutorial's loop on the shipped digits: ``python -m benchmarks.tutorial_digits --seconds 150 --out generator.pth``."""
+"""The tutorial's loop on the shipped digits: ``python -m benchmarks.tutorial_digits --seconds 150 --out g.pth``."""
 
 import time
 

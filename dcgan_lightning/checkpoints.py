@@ -91,7 +91,7 @@ def refuse_finished(file: Path | None, trainer: Trainer) -> None:
     limits = {"max_steps": (trainer.max_steps, iterations), "max_epochs": (trainer.max_epochs, epochs)}
     for name, (limit, done) in limits.items():
         if limit not in (None, -1) and done >= limit:
-            problem = f"the checkpoint has {iterations} iterations ({epochs} whole epochs) behind it: nothing is left to train"
+            problem = f"{iterations} iterations ({epochs} epochs) are done in that checkpoint: nothing is left"
             raise Refusal(f"trainer.{name}", limit, problem, f"for instance trainer.max_steps={2 * iterations}")
 
 

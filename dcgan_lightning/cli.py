@@ -11,11 +11,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dcgan_lightning.errors import Refusal
-from dcgan_lightning.options import check_options
 from dcgan_lightning.sampling import NonFiniteImagesError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -23,7 +22,7 @@ FAILED, REFUSED = 1, 2  # exit codes
 
 
 def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
-    """Compose ``conf/<config_name>.yaml`` with the command line, check it, hand it to the verb; exit with 0, 1 or 2.
+    """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 or 2.
 
     In a sweep (``-m``) a cell that fails is reported, and the others run all the same. HYDRA_FULL_ERROR=1 shows
     tracebacks.
@@ -36,7 +35,6 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
 
     def cell(cfg: DictConfig) -> None:
         with _hydra_errors(raised=full_error), _one_message(codes, config_name, full_error), _no_empty_folder():
-            check_options(cfg)
             verb(cfg)
 
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -63,15 +61,16 @@ def _hydra_errors(raised: bool) -> Iterator[None]:
 def _no_empty_folder() -> Iterator[None]:
     """Remove the folder that Hydra made for a run, should an exception pass before anything is in it."""
     hydra_config = HydraConfig.get()
-    made = Path(hydra_config.runtime.output_dir)
+    here, made = Path.cwd(), Path(hydra_config.runtime.output_dir)
     chosen = any(override.startswith("hydra.") for override in hydra_config.overrides.hydra if ".dir=" in override)
     try:
         yield
     except BaseException:
-        around = () if chosen or Path.cwd() not in made.parents else made.relative_to(Path.cwd()).parents
-        with contextlib.suppress(OSError):  # not empty, or the current directory
-            for folder in (made, *around):
-                folder.rmdir()
+        ours = [made, *made.parents][: 1 if chosen else 3]  # outputs/<model>_<data>/<time>
+        with contextlib.suppress(OSError):  # not empty
+            for folder in ours:
+                if here in folder.parents:
+                    folder.rmdir()
         raise
 
 
@@ -103,9 +102,11 @@ def _message(error: Exception, config_name: str) -> str:
     parent = option.rpartition(".")[0]
     siblings = [name for name in known if name.rpartition(".")[0] == parent]
     near = difflib.get_close_matches(option, known, n=1)
+    name, _, value = given.partition("=")
     return str(
         Refusal(
-            *given.partition("=")[::2],
+            name,
+            value,
             f"no such option; there is {', '.join(siblings) or 'no ' + parent}",
             f"did you mean {near[0]}?" if near else "python train.py --cfg job shows all of them",
         )
@@ -122,10 +123,10 @@ def _known_options(config_name: str) -> list[str]:
             cfg = hydra.compose(config_name)
 
     def names(node: DictConfig, prefix: str) -> Iterator[str]:
-        for name in node:
+        for name in map(str, node):
             yield f"{prefix}{name}"
             child = node._get_node(name)
-            if OmegaConf.is_dict(child) and not child._is_interpolation():
+            if isinstance(child, DictConfig) and not child._is_interpolation():
                 yield from names(child, f"{prefix}{name}.")
 
     return list(names(cfg, ""))

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_float
 from dcgan_lightning.losses import Loss
-from dcgan_lightning.networks import describe
+from dcgan_lightning.networks import Network, describe
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.schedule import DRule, Fakes, LatentsPolicy, Scalars, UpdateRatio, logits_of
 
@@ -41,10 +41,14 @@ class GANModule(LightningModule):
         Refusal: a ratio that trains nothing in some iterations, or hyperparameters that the optimizer refuses.
     """
 
+    generator: Network
+    discriminator: Network
+    dtype: torch.dtype
+
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Network,
+        discriminator: Network,
         loss: Loss,
         latents: LatentsPolicy,
         d_rule: DRule,
@@ -84,7 +88,7 @@ class GANModule(LightningModule):
 
     def training_step(self, images: Tensor, batch_idx: int) -> Scalars:
         """One iteration on this rank's real images, uint8 (N, C, H, W); returns its scalars, still on the device."""
-        optimizer_d, optimizer_g = self.optimizers()
+        optimizer_d, optimizer_g = self.optimizers()  # type: ignore[attr-defined]  # two, hence a list
         real = to_float(images, self.dtype)  # (N, C, H, W) in [-1, 1]
         d_due, g_due = self.ratio.d_due(self.iteration), self.ratio.g_due(self.iteration)
         fakes = Fakes(self.generator, lambda stream: self.sample_latents(stream, len(real)), g_due)
@@ -98,7 +102,8 @@ class GANModule(LightningModule):
 
     def update_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor) -> Scalars:
         """Maximise log D(x) + log(1 - D(G(z)))."""
-        losses, scalars = [], {}
+        losses: list[Tensor] = []
+        scalars: Scalars = {}
         for loss, terms in self.d_rule(self.discriminator, self.loss, real, fake.detach()):
             self.descend(optimizer, loss)
             losses.append(loss.detach())

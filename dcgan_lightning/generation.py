@@ -80,7 +80,7 @@ def _load(ckpt_path: str | None, weights: str | None, model: str | None) -> tupl
         )
     if weights is not None:
         if model is None:
-            raise Refusal("model", model, "weights do not say what they belong to", f"model={' or '.join(families())}")
+            raise Refusal("model", "null", "weights do not say what they belong to", f"model={' or '.join(families())}")
         return checkpoints.generator_of_weights(weights, model), Path(weights)
     file = checkpoints.find(str(ckpt_path), "best.ckpt", "last.ckpt")
     return checkpoints.load_generator(file), file
@@ -88,7 +88,8 @@ def _load(ckpt_path: str | None, weights: str | None, model: str | None) -> tupl
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        there_is_one = torch.accelerator.is_available()
+        return torch.accelerator.current_accelerator() if there_is_one else torch.device("cpu")  # type: ignore[return-value]
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
@@ -102,7 +103,7 @@ def _beside(source: Path) -> Path:
 
 def _empty_folder(out: str | None) -> Path:
     if out is None:
-        raise Refusal("out", out, "save=images needs a folder", "out=samples")
+        raise Refusal("out", "null", "save=images needs a folder", "out=samples")
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal("out", out, "is not an empty folder, and would mix these images with others", "give another one")

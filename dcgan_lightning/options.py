@@ -66,7 +66,7 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
         return
     if "_target_" in node:
         yield path, node
-    for name in node:
+    for name in map(str, node):
         child = node._get_node(name)
         if isinstance(child, DictConfig) and not child._is_interpolation():
             yield from _targets(child, f"{path}.{name}".lstrip("."))

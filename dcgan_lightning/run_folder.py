@@ -27,7 +27,7 @@ def claimed(cfg: DictConfig) -> Iterator[Path]:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     records = {}
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         folder = _claim(folder, chosen=any(o.startswith("hydra.run.dir=") for o in hydra.overrides.hydra))
         records = {"config.yaml": cfg, "overrides.yaml": hydra.overrides.task, "hydra.yaml": {"hydra": hydra}}
     cfg.run_dir = str(folder)
@@ -111,9 +111,9 @@ def closing_words(trainer: Trainer, folder: Path) -> None:
 
 
 def _overrides_to_go_on(folder: Path) -> list[str]:
-    overrides = (folder / ".hydra" / "overrides.yaml").read_text()
+    overrides = OmegaConf.create((folder / ".hydra" / "overrides.yaml").read_text())
     replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=")
-    return [override for override in OmegaConf.create(overrides) if not str(override).startswith(replaced)]
+    return [override for override in map(str, overrides) if not override.startswith(replaced)]
 
 
 def _shown(folder: Path) -> str:

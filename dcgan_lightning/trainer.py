@@ -1,6 +1,7 @@
 """Lightning's Trainer, set up for two networks in one module and for iterations as the only unit."""
 
 import os
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -45,6 +46,8 @@ def make_trainer(
         max_epochs = default_epochs
     if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
         strategy = DDP
+    # torch deprecated what Lightning's batch transfer asks; nothing that a user could mend.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
     return Trainer(
         max_steps=-1 if max_steps is None else max_steps,
         max_epochs=-1 if max_epochs is None else max_epochs,

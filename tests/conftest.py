@@ -59,7 +59,7 @@ def _command(cwd, monkeypatch, capture):
             if script == "train":
                 cli.run(train_verb.train, "train")
             else:
-                cli.run(generate_verb.instantiate, "generate")
+                cli.run(generate_verb.sample, "generate")
         except SystemExit as exit_:
             code = exit_.code
         printed = capture.readouterr() if capture else ("", "")

@@ -102,7 +102,7 @@ def test_an_update_of_g_leaves_d_bit_identical(tmp_path):
 def test_d_gets_no_gradients_in_g_s_update_and_is_thawed_after_an_exception():
     generator, discriminator = networks()
     discriminator.main[0].weight.requires_grad_(False)  # frozen by its owner, to be left so
-    with pytest.raises(RuntimeError, match="passing"), frozen(discriminator):
+    with pytest.raises(RuntimeError, match="passing"), frozen(discriminator):  # noqa: PT012
         discriminator(generator(torch.randn(4, LATENTS))).sum().backward()
         assert all(parameter.grad is None for parameter in discriminator.parameters())
         assert all(parameter.grad is not None for parameter in generator.parameters())
@@ -149,8 +149,8 @@ def test_lr_sets_both_optimizers_and_each_can_differ():
     assert [optimizer.defaults["lr"] for optimizer in both] == [1e-3, 1e-3]
     apart = composed_module("model.lr=1e-3", "model.optimizer_d.lr=1e-5", "model.optimizer_g.betas=[0.9,0.99]")
     d, g = apart.configure_optimizers()
-    assert (d.defaults["lr"], d.defaults["betas"]) == (1e-5, [0.5, 0.999])
-    assert (g.defaults["lr"], g.defaults["betas"]) == (1e-3, [0.9, 0.99])
+    assert (d.defaults["lr"], *d.defaults["betas"]) == (1e-5, 0.5, 0.999)
+    assert (g.defaults["lr"], *g.defaults["betas"]) == (1e-3, 0.9, 0.99)
 
 
 class HostReads(TorchDispatchMode):

@@ -20,6 +20,7 @@ from tests.conftest import assert_refused
         (("model.g_every=0",), ("model.g_every=0", "positive")),
         (("+model.depth=3",), ("model.depth=3", "no such option", "generator")),
         (("model=stylegan",), ("model/stylegan", "dcgan")),
+        (("experiment=foo",), ("experiment/foo",)),
         (("trainer.devices=64",), ("trainer.devices=64", "core(s)", "Remedy: trainer.devices=1 to")),
         (("trainer.devices=0",), ("trainer.devices=0",)),
         (("trainer.precision=7",), ("trainer.precision=7", "bf16-mixed")),

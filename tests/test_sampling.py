@@ -25,7 +25,7 @@ def test_sampling_leaves_mode_statistics_and_gradients_alone(generator):
 
 
 def test_the_mode_is_restored_after_an_exception(generator):
-    with pytest.raises(RuntimeError, match="passing"), eval_mode(generator):
+    with pytest.raises(RuntimeError, match="passing"), eval_mode(generator):  # noqa: PT012
         assert not generator.training
         raise RuntimeError("passing")
     assert generator.training

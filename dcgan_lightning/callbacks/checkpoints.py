@@ -41,7 +41,7 @@ class Checkpoints(Checkpoint):
         ):
             self._save(trainer, pl_module, "best.ckpt")
 
-    def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+    def _save(self, trainer: Trainer, pl_module: Any, name: str) -> None:
         if self._saved_at.get(name) == trainer.global_step:
             return
         self._saved_at[name] = trainer.global_step

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
 from dcgan_lightning.noise import rows_of_rank, sample_latents
@@ -52,9 +52,8 @@ class FID(Callback):
     def __init__(
         self, features: FeatureNetwork | None, every: int, num_samples: int, batch_size: int, seed: int
     ) -> None:
-        refuse_below(1, "every", every)
-        refuse_below(2, "num_samples", num_samples)  # fewer have no covariance
-        refuse_below(1, "batch_size", batch_size)
+        refuse_below(1, callbacks__fid__every=every, callbacks__fid__batch_size=batch_size)
+        refuse_below(2, callbacks__fid__num_samples=num_samples)  # fewer have no covariance
         self.features, self.every, self.num_samples = features, every, num_samples
         self.batch_size, self.seed = batch_size, seed
         self.best: tuple[float, int] | None = None
@@ -89,7 +88,7 @@ class FID(Callback):
         metric = FrechetInceptionDistance(self.features, reset_real_features=False, sync_on_compute=False)
         self._metric = metric.to(device)
         self._set_real(self._real_sums(trainer, images))
-        self._say_what_to_know(len(images), images.shape[1])
+        self._say_what_to_know(trainer, len(images), images.shape[1])
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -117,7 +116,7 @@ class FID(Callback):
         cached = trainer.strategy.broadcast(cached)
         if cached is not None:
             return cached
-        rank_zero_info(f"{self.features.tag}: computing the features of {len(images)} real images, once")
+        _say(trainer, f"{self.features.tag}: computing the features of {len(images)} real images, once")
         for batch in images.split(self.batch_size)[trainer.global_rank :: trainer.world_size]:
             self._metric.update(batch.to(self._metric.device), real=True)
         metric = self._metric
@@ -136,10 +135,10 @@ class FID(Callback):
         self._metric.real_features_cov_sum = sums.outer.to(device)
         self._metric.real_features_num_samples = sums.count.to(device)
 
-    def _say_what_to_know(self, num_real: int, channels: int) -> None:
+    def _say_what_to_know(self, trainer: Trainer, num_real: int, channels: int) -> None:
         assert self.features is not None
         if caveat := self.features.caveat(channels):
-            rank_zero_info(f"{self.features.tag}: {caveat}")
+            _say(trainer, f"{self.features.tag}: {caveat}")
         fewest = min(num_real, self.num_samples)
         if fewest <= self.features.num_features:
             rank_zero_warn(
@@ -197,7 +196,6 @@ class FID(Callback):
             writer.writerow([iteration, self.features.tag, f"{value:.9g}", samples_real, self.num_samples, *network])
 
 
-def refuse_below(least: int, option: str, value: int) -> None:
-    if value < least:
-        remedy = f"callbacks.fid.{option}={least} or more, or metrics=none."
-        raise Refusal(f"callbacks.fid.{option}", value, f"it has to be at least {least}", remedy)
+def _say(trainer: Trainer, text: str) -> None:
+    if trainer.is_global_zero:
+        print(text, flush=True)

@@ -35,7 +35,8 @@ class FixedNoiseGrid(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.latents is None:
-            self.latents = sample_latents(self.seed, "grid", 0, self.n, pl_module.generator.latent_dim)
+            latent_dim: Any = pl_module.generator.latent_dim  # type: ignore[union-attr]
+            self.latents = sample_latents(self.seed, "grid", 0, self.n, latent_dim)
         if trainer.is_global_zero:
             real = grid(trainer.datamodule.real_images(self.n), self.columns)  # type: ignore[attr-defined]
             save_png(real, Path(trainer.default_root_dir) / "real.png")
@@ -51,7 +52,7 @@ class FixedNoiseGrid(Callback):
         if self._drawn_at != trainer.global_step:
             self._draw(trainer, pl_module)
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _draw(self, trainer: Trainer, pl_module: Any) -> None:
         iteration = self._drawn_at = trainer.global_step
         pl_module.sync_buffers()  # a collective: all ranks take part, one draws
         if not trainer.is_global_zero:

@@ -64,9 +64,10 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 def rebuild(record: Mapping[str, Any], role: str) -> Network:
     """Build the ``Generator`` or ``Discriminator`` that :func:`describe` recorded."""
-    if record["role"] != role or not all(_is_plain(value) for value in record["kwargs"].values()):
+    kwargs = record.get("kwargs")
+    if record.get("role") != role or not isinstance(kwargs, dict) or not all(map(_is_plain, kwargs.values())):
         raise Refusal("ckpt_path", record, f"not the record of a {role}", "give a checkpoint that this project wrote")
-    return getattr(find_family(record["family"]), role)(**record["kwargs"])
+    return getattr(find_family(str(record.get("family"))), role)(**kwargs)
 
 
 def _is_plain(value: Any) -> bool:

@@ -4,6 +4,7 @@ At 64x64 with 3 channels, widths 64 and 100 latents these are the networks of Py
 layer and key by key (``main.N.*``): 3,576,704 and 2,765,568 parameters. Every other size follows from the same rule.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Self
@@ -87,8 +88,10 @@ class Generator(Network):
         Raises:
             Refusal: the shapes are not those of a DCGAN generator.
         """
-        kernels = [value for value in state_dict.values() if value.ndim == 4]
-        if len(kernels) < 2 or "main.0.weight" not in state_dict:
+        names = [name for name in state_dict if re.fullmatch(r"main\.\d+\.weight", name)]
+        names.sort(key=lambda name: int(name.split(".")[1]))  # a file may keep them in any order
+        kernels = [state_dict[name] for name in names if state_dict[name].ndim == 4]
+        if len(kernels) < 2 or names[0] != "main.0.weight":
             keys = ", ".join(list(state_dict)[:3])
             raise Refusal("weights", f"[{keys}, ...]", "not a DCGAN generator's state dict", "keys are main.N.*")
         first, last = kernels[0], kernels[-1]

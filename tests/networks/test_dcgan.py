@@ -69,7 +69,7 @@ def test_a_state_dict_of_something_else_is_refused():
 
 @pytest.mark.parametrize("image_size", [30, 1, 0, 4, 100, [64, 30], [64, 8]], ids=str)
 def test_sizes_without_a_core_are_refused(image_size):
-    with pytest.raises(Refusal, match="data.image_size"):
+    with pytest.raises(Refusal, match=r"data\.image_size"):
         halvings(image_size)
 
 
