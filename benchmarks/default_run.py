@@ -1,8 +1,8 @@
 """The default run against the tutorial's loop in the same time on the same machine.
 
-``python -m benchmarks.default_run --seeds 3`` runs ``python train.py`` and then ``python -m benchmarks.tutorial_digits``
-for as many seconds, from the command to the prompt, for each seed in turn. Both generators are judged alike, by 10,000
-samples against the 10,000 shipped digits at 32x32, and the table goes to docs/default_run.md.
+``python -m benchmarks.default_run --seeds 3`` runs, for each seed in turn, ``python train.py`` and then
+``python -m benchmarks.tutorial_digits`` for as many seconds, from the command to the prompt. Both generators are judged
+alike, by 10,000 samples against the 10,000 shipped digits at 32x32, and the table goes to docs/default_run.md.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def one_seed(seed: int, network: DigitFeatures) -> tuple[dict[str, float], dict[
         ours, theirs = f"{folder}/run", f"{folder}/generator.pth"
         wall = seconds("train.py", f"seed={seed}", f"hydra.run.dir={ours}", f"data.cache_dir={folder}/cache")
         kit = judge(checkpoints.load_generator(checkpoints.find(ours, "best.ckpt", "last.ckpt")), network)
-        kit |= {"seconds": wall, "iterations": sum(1 for _ in open(f"{ours}/metrics.csv")) - 1}
+        kit |= {"seconds": wall, "iterations": len(Path(ours, "metrics.csv").read_text().splitlines()) - 1}
         spent = seconds(
             *("-m", "benchmarks.tutorial_digits", "--seed", str(seed), "--seconds", str(wall), "--out", theirs)
         )
@@ -113,9 +113,9 @@ def main() -> None:
         "# The default run and the tutorial's loop in the same time\n\n"
         f"`python -m benchmarks.default_run --seeds {given.seeds}`, {hardware()}, {versions}, "
         f"{datetime.date.today()}.\n\n"
-        "Both train the DCGAN of widths 32 on the shipped digits at 32x32, float32, batch 128, from the command to the\n"
-        f"prompt. FID (`fid/digits`) of {SAMPLES:,} samples against the 10,000 digits of {SHIPPED.name}; the rarest\n"
-        "digit's share and the mean top probability are of 1,000 samples, by the shipped classifier.\n\n"
+        "Both train the DCGAN of widths 32 on the shipped digits at 32x32, float32, batch 128, from the command to\n"
+        f"the prompt. FID (`fid/digits`) of {SAMPLES:,} samples against the 10,000 digits of {SHIPPED.name}; the\n"
+        "rarest digit's share and the mean top probability are of 1,000 samples, by the shipped classifier.\n\n"
     )
     (ROOT / "docs" / "default_run.md").write_text(text + table(results) + "\n")
 

@@ -1,0 +1,78 @@
+"""Two processes on the CPU (gloo) train the same GAN as one."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.conftest import TINY
+from tests.support import ROOT
+
+
+def run(*command):
+    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained_by(tmp_path_factory):
+    """What each rank has after twenty iterations: (devices, kind of networks) -> list over ranks."""
+
+    def train(devices, kind):
+        out = tmp_path_factory.mktemp(f"{kind}{devices}")
+        done = run("-m", "tests.ranks", out, devices, kind)
+        assert done.returncode == 0, done.stderr
+        return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(devices)]
+
+    return train
+
+
+def test_ranks_keep_bitwise_equal_weights_and_draw_different_latents(trained_by):
+    first, second = trained_by(2, "dcgan")
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name])
+    for one, two in zip(first["latents"], second["latents"], strict=True):
+        assert not torch.isin(one, two).any()
+
+
+def test_two_ranks_equal_one_process_on_the_whole_batch(trained_by):
+    (alone,), (first, second) = trained_by(1, "plain"), trained_by(2, "plain")
+    assert len(alone["latents"]) == 20
+    for whole, one, two in zip(alone["latents"], first["latents"], second["latents"], strict=True):
+        assert torch.equal(torch.stack([one, two], dim=1).flatten(0, 1), whole)
+    for name, value in alone["weights"].items():
+        torch.testing.assert_close(first["weights"][name], value, rtol=0, atol=1e-6)
+
+
+def test_the_command_line_on_two_processes_leaves_one_run_folder(tmp_path):
+    options = [*TINY, "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=9", "callbacks.fid.every=4"]
+    folder = tmp_path / "runs" / "one"
+    done = run("train.py", *options, f"data.cache_dir={tmp_path / 'cache'}", f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "global batch  64 = 32 images x 2 device(s)" in done.stdout
+    assert done.stdout.count("run folder") == 2  # at the start and at the end, by one process
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+    with (folder / "metrics.csv").open() as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(9))
+    with (folder / "fid.csv").open() as file:
+        assert [(int(row["iteration"]), row["samples_fake"]) for row in csv.DictReader(file)] == [
+            (4, "64"),
+            (8, "64"),
+            (9, "64"),
+        ]
+    assert OmegaConf.load(folder / ".hydra" / "config.yaml").run_dir == str(folder)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
+
+
+@pytest.mark.slow
+def test_a_sweep_over_two_processes_runs_each_cell_once(tmp_path):
+    swept = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra:job.num}", "model.g_every=1,5"]
+    options = [*TINY, "metrics=none", "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=3"]
+    done = run("train.py", "-m", *options, f"data.cache_dir={tmp_path / 'cache'}", *swept)
+    assert done.returncode == 0, done.stderr
+    folders = sorted(path.parent for path in tmp_path.glob("sweep/**/.hydra"))
+    assert [OmegaConf.load(folder / ".hydra" / "config.yaml").model.g_every for folder in folders] == [1, 5]
+    for folder in folders:
+        assert len((folder / "metrics.csv").read_text().splitlines()) == 4
