@@ -19,19 +19,16 @@ def train(cfg: DictConfig) -> None:
     seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build(cfg, "data"), build(cfg, "model")
     checkpoint = checkpoints.to_resume(cfg.ckpt_path, model)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks]
     if rank_zero_only.rank == 0:  # the other ranks start once this is done
         data.prepare_data()
     data.setup("fit")
     data.refuse_small_set(devices)
+    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks]
     with run_folder.claimed(cfg) as folder:
         logger = build(cfg, "logger") if cfg.logger else False
         trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
         checkpoints.refuse_finished(checkpoint, trainer)
-        run_folder.opening_words(trainer, data, folder)
-        if checkpoint is not None and trainer.is_global_zero:
-            (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
-            print(f"goes on from  {checkpoint}")
+        run_folder.opening_words(trainer, data, folder, checkpoint)
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         run_folder.closing_words(trainer, folder)
 

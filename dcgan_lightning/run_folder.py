@@ -77,14 +77,17 @@ def _same_command_for_other_ranks(folder: Path) -> Iterator[None]:
         sys.argv, HydraConfig.instance().cfg = argv, config
 
 
-def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path) -> None:
-    """Say what is about to be trained, on what, and where it goes."""
+def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> None:
+    """Say what is about to be trained, on what, where it goes, and from where it goes on (kept in a file, too)."""
     if not trainer.is_global_zero:
         return
     count, *shape = data.images.shape
     batch, devices = data.batch_size, trainer.world_size
     hardware = type(trainer.accelerator).__name__.removesuffix("Accelerator")
     print(f"run folder    {_shown(folder)}")
+    if checkpoint is not None:
+        (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
+        print(f"goes on from  {checkpoint}")
     print(f"images        {count:,} of {'x'.join(map(str, shape))} (channels x height x width)")
     print(f"global batch  {batch * devices} = {batch} images x {devices} device(s)")
     print(f"trained on    {hardware}, precision {trainer.precision}", flush=True)

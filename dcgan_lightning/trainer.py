@@ -1,6 +1,5 @@
 """Lightning's Trainer, set up for two networks in one module and for iterations as the only unit."""
 
-import os
 import warnings
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import cores
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
 DDP = "ddp_find_unused_parameters_true"  # each update leaves the other network's parameters unused
@@ -71,7 +71,7 @@ def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
         Refusal: there are not so many GPUs, or cores where the CPU trains.
     """
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    there_are = _cores() if on_cpu else max(torch.accelerator.device_count(), 1)
+    there_are = cores() if on_cpu else max(torch.accelerator.device_count(), 1)
     if devices in ("auto", -1, "-1"):
         return 1 if on_cpu else there_are
     asked = devices.strip(",").split(",") if isinstance(devices, str) and "," in devices else devices
@@ -88,11 +88,6 @@ def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
             f"trainer.devices=1 to {there_are}",
         )
     return count
-
-
-def _cores() -> int:
-    """Cores that this process may use, where the operating system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def total_iterations(trainer: Trainer) -> int:

@@ -24,6 +24,7 @@ from torch import Tensor
 from dcgan_lightning.data.decode import BadImage, decode
 from dcgan_lightning.data.sources import Source
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import cores
 
 CHUNK = 64  # files that a worker decodes between two messages: 0.8 MB of 64x64 RGB pixels
 WORTH_A_POOL = 500  # files; fewer are decoded before worker processes would have started
@@ -146,7 +147,7 @@ def _decoded(source: Source, names: list[str], recipe: Recipe) -> Iterator[tuple
     # A forked worker starts at once, a spawned one first imports torch. Forking is safe here, since the workers use
     # none of the threads that torch may have started; on a Mac system libraries make it unsafe.
     context = get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(_cores(), context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(cores(), context, initializer=_ignore_interrupts)
     try:
         yield from pool.map(decode_chunk, [source] * len(chunks), chunks, [recipe] * len(chunks))
     finally:
@@ -176,10 +177,6 @@ def decode_chunk(source: Source, names: list[str], recipe: Recipe) -> tuple[np.n
             report.files.append(name)
             report.sizes.append(size)
     return pixels[: len(report.files)], report
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _ignore_interrupts() -> None:
