@@ -4,9 +4,12 @@ import logging
 
 from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import checkpoints, cli, run_folder
+from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.launch import own_command_for_other_ranks
 from dcgan_lightning.options import build, check_options
 from dcgan_lightning.trainer import count_devices
 
@@ -15,7 +18,10 @@ def train(cfg: DictConfig) -> None:
     """Build everything, refuse what cannot work, claim a run folder, and train."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
     check_options(cfg)
-    devices = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
+    asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices"]))
+    devices = count_devices(**asked) * cfg.trainer.num_nodes
+    if not 0 <= cfg.seed < 2**32:
+        raise Refusal("seed", cfg.seed, "has to be from 0 to 4294967295", "for instance seed=0")
     seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build(cfg, "data"), build(cfg, "model")
     checkpoint = checkpoints.to_resume(cfg.ckpt_path, model)
@@ -23,8 +29,11 @@ def train(cfg: DictConfig) -> None:
         data.prepare_data()
     data.setup("fit")
     data.refuse_small_set(devices)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks]
-    with run_folder.claimed(cfg) as folder:
+    model.refuse_other_images(data.images.shape[1:])
+    callbacks = [build(cfg, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
+    for fid in (callback for callback in callbacks if isinstance(callback, FID)):
+        fid.refuse_unfit(data.images)
+    with run_folder.claimed(cfg) as folder, own_command_for_other_ranks(folder):
         logger = build(cfg, "logger") if cfg.logger else False
         trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
         checkpoints.refuse_finished(checkpoint, trainer)

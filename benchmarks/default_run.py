@@ -115,7 +115,8 @@ def main() -> None:
         f"{datetime.date.today()}.\n\n"
         "Both train the DCGAN of widths 32 on the shipped digits at 32x32, float32, batch 128, from the command to\n"
         f"the prompt. FID (`fid/digits`) of {SAMPLES:,} samples against the 10,000 digits of {SHIPPED.name}; the\n"
-        "rarest digit's share and the mean top probability are of 1,000 samples, by the shipped classifier.\n\n"
+        "rarest digit's share and the mean top probability are of 1,000 samples, by the shipped classifier. The kit's\n"
+        "generator is that of best.ckpt, which generate.py takes; the tutorial's loop keeps only its last.\n\n"
     )
     (ROOT / "docs" / "default_run.md").write_text(text + table(results) + "\n")
 

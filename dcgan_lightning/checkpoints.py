@@ -9,12 +9,13 @@ import safetensors.torch
 import torch
 from lightning.pytorch import Trainer
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from dcgan_lightning.errors import Refusal
-from dcgan_lightning.gan_module import CHECKPOINT_KEY
+from dcgan_lightning.gan_module import CHECKPOINT_KEY, GANModule
 from dcgan_lightning.networks import Network, describe, find_family, rebuild
 
+ROLES = ("generator", "discriminator")
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError)
 
 
@@ -28,7 +29,7 @@ def find(path: str, *prefer: str) -> Path:
     Raises:
         Refusal: there is none.
     """
-    given = Path(path)
+    given = Path(path).expanduser()
     if given.is_file():
         return given
     for candidate in (given / "checkpoints" / name for name in prefer):
@@ -60,17 +61,18 @@ def read(option: str, path: Path) -> dict[str, Any]:
     return content
 
 
-def to_resume(path: str | None, model: nn.Module) -> Path | None:
+def to_resume(path: str | None, model: GANModule) -> Path | None:
     """The checkpoint that training goes on from, once it is known to fit the model.
 
     Raises:
-        Refusal: it is of other networks.
+        Refusal: it is of other networks, or other optimizers.
     """
     if path is None:
         return None
     file = find(path, "last.ckpt")
     recorded = _record(file, read("ckpt_path", file))
-    for name, record in recorded.items():
+    for name in ROLES:
+        record = recorded[name]
         if (composed := describe(getattr(model, name))) != record:
             raise Refusal(
                 "ckpt_path",
@@ -78,6 +80,10 @@ def to_resume(path: str | None, model: nn.Module) -> Path | None:
                 f"its {name} is {_spoken(record)}, and this command makes {_spoken(composed)}",
                 "repeat the options of the run that it comes from (.hydra/overrides.yaml in its folder)",
             )
+    optimizers = [make.func.__name__ for make in model.make_optimizers]
+    if recorded["optimizers"] != optimizers:
+        problem = f"it was trained with {recorded['optimizers']}, and this command would go on with {optimizers}"
+        raise Refusal("ckpt_path", path, problem, "keep the optimizers")
     return file
 
 
@@ -108,7 +114,7 @@ def load_generator(file: Path) -> Network:
 
 def generator_of_weights(path: str, family: str) -> Network:
     """The generator whose state dict this file is, built from the shapes in it."""
-    file = Path(path)
+    file = Path(path).expanduser()
     if not file.is_file():
         raise Refusal("weights", path, "there is no such file", "give a state dict, *.pth or *.safetensors")
     weights = {str(key): value for key, value in read("weights", file).items()}
@@ -127,7 +133,8 @@ def _filled(generator: Network, weights: Mapping[str, Tensor], option: str, file
 
 def _record(file: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     record = checkpoint.get(CHECKPOINT_KEY)
-    if not isinstance(record, dict) or "state_dict" not in checkpoint:
+    needed = {"state_dict", "global_step", "loops", "optimizer_states"} <= set(checkpoint)
+    if not needed or not isinstance(record, dict) or not all(isinstance(record.get(name), dict) for name in ROLES):
         raise Refusal("ckpt_path", file, "not a checkpoint of this project", "weights= takes state dicts")
     return record
 

@@ -32,16 +32,26 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
         config_name: of the primary config.
     """
     codes = [0]
+    cells: list[str] = []  # run folders of the cells that were begun
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = _folders_there()
 
     def cell(cfg: DictConfig) -> None:
-        with _hydra_errors(raised=full_error), _one_message(codes, config_name, full_error), _no_empty_folder():
+        made = Path(HydraConfig.get().runtime.output_dir)
+        cells.append(str(made))
+        with _hydra_errors(full_error), _one_message(codes, config_name, full_error), _no_empty_folder(made, before):
             verb(cfg)
 
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(cell)
     # Left to itself, Hydra prints its errors and exits; here they arrive as exceptions.
     with _hydra_errors(raised=True), _one_message(codes, config_name, full_error):
-        main()
+        try:
+            main()
+        except (ValueError, OSError) as error:
+            if cells:
+                raise
+            # Hydra's own: a group set to a value that is no name, a run folder that cannot be made.
+            raise Refusal(" ".join(sys.argv[1:]), "", str(error), f"python {config_name}.py --help") from error
     if max(codes):
         sys.exit(max(codes))
 
@@ -57,20 +67,24 @@ def _hydra_errors(raised: bool) -> Iterator[None]:
         os.environ["HYDRA_FULL_ERROR"] = before
 
 
+def _folders_there() -> set[Path]:
+    """Folders that are not this command's to remove: outputs/, what is in it, and a run folder that the user names."""
+    outputs = Path("outputs").absolute()
+    named = [Path(word.partition("=")[2].strip("'\"")).absolute() for word in sys.argv if word.startswith("hydra.")]
+    return {folder for folder in (Path.cwd(), outputs, *outputs.glob("*"), *named) if folder.exists()}
+
+
 @contextlib.contextmanager
-def _no_empty_folder() -> Iterator[None]:
-    """Remove the folder that Hydra made for a run, should an exception pass before anything is in it."""
-    hydra_config = HydraConfig.get()
-    here, made = Path.cwd(), Path(hydra_config.runtime.output_dir)
-    chosen = any(override.startswith("hydra.") for override in hydra_config.overrides.hydra if ".dir=" in override)
+def _no_empty_folder(made: Path, before: set[Path]) -> Iterator[None]:
+    """Should an exception pass, remove the folder that Hydra made for the run, and those around it, while empty."""
     try:
         yield
     except BaseException:
-        ours = [made, *made.parents][: 1 if chosen else 3]  # outputs/<model>_<data>/<time>
         with contextlib.suppress(OSError):  # not empty
-            for folder in ours:
-                if here in folder.parents:
-                    folder.rmdir()
+            for folder in [made, *made.parents][:3]:  # outputs/<model>_<data>/<time>
+                if folder in before:
+                    break
+                folder.rmdir()
         raise
 
 
@@ -89,28 +103,28 @@ def _one_message(codes: list[int], config_name: str, full_error: bool) -> Iterat
 
 def _message(error: Exception, config_name: str) -> str:
     """The words of an error, Hydra's with what would have been allowed."""
-    words = str(error).strip()
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: {words}"
+    words = str(error).strip().partition("\nConfig search path:")[0].strip()
+    if isinstance(error, Refusal | NonFiniteImagesError):
+        return words
     unknown = re.search(r"Could not override '([^']+)'", words)
-    if unknown is None:
-        words = words.partition("\nConfig search path:")[0].strip()
-        return words if error.__cause__ is None or isinstance(error, Refusal) else f"{words}\n  {error.__cause__}"
-    option = unknown[1].replace("@", "")
+    if unknown is not None:
+        return _unknown_option(unknown[1].partition("@")[0], config_name)
+    if isinstance(error, OverrideParseException):
+        words = f"{error.override}: {words}"
+    cause = f"\n  {error.__cause__}" if error.__cause__ is not None else ""
+    return f"{words}{cause}\n  Remedy: python {config_name}.py --cfg job shows all options, --help all groups"
+
+
+def _unknown_option(option: str, config_name: str) -> str:
     given = next((word for word in sys.argv[1:] if word.lstrip("+~").startswith(f"{option}=")), option)
     known = _known_options(config_name)
     parent = option.rpartition(".")[0]
     siblings = [name for name in known if name.rpartition(".")[0] == parent]
-    near = difflib.get_close_matches(option, known, n=1)
+    near = [name for name in difflib.get_close_matches(option, known, n=2) if name != option]
     name, _, value = given.partition("=")
-    return str(
-        Refusal(
-            name,
-            value,
-            f"no such option; there is {', '.join(siblings) or 'no ' + parent}",
-            f"did you mean {near[0]}?" if near else "python train.py --cfg job shows all of them",
-        )
-    )
+    problem = f"no such option; there is {', '.join(siblings) or 'no ' + parent}"
+    remedy = f"did you mean {near[0]}?" if near else f"python {config_name}.py --cfg job shows all of them"
+    return str(Refusal(name, value, problem, remedy))
 
 
 def _known_options(config_name: str) -> list[str]:

@@ -13,7 +13,8 @@ class Refusal(ValueError):
 
     def __init__(self, option: str, value: object, problem: str, remedy: str) -> None:
         self.option, self.value, self.problem, self.remedy = option, value, problem, remedy
-        super().__init__(f"{option}={value}: {problem}\n  Remedy: {remedy}")
+        typed = {"None": "null", "True": "true", "False": "false"}.get(str(value), value)  # as YAML has them
+        super().__init__(f"{option}={typed}: {problem}\n  Remedy: {remedy}")
 
 
 def refuse_below(least: int, **values: int) -> None:

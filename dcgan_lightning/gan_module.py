@@ -15,6 +15,8 @@ from dcgan_lightning.images import to_float
 from dcgan_lightning.losses import Loss
 from dcgan_lightning.networks import Network, describe
 from dcgan_lightning.noise import rows_of_rank, sample_latents
+from dcgan_lightning.optimizers import checked
+from dcgan_lightning.sampling import eval_mode
 from dcgan_lightning.schedule import DRule, Fakes, LatentsPolicy, Scalars, UpdateRatio, logits_of
 
 CHECKPOINT_KEY = "dcgan_lightning"  # where a checkpoint keeps the record of its networks
@@ -73,14 +75,34 @@ class GANModule(LightningModule):
         init(discriminator)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
-        self._make_optimizer_d = _checked("optimizer_d", optimizer_d, lr)
-        self._make_optimizer_g = _checked("optimizer_g", optimizer_g, lr)
+        self.make_optimizers = [checked("optimizer_d", optimizer_d, lr), checked("optimizer_g", optimizer_g, lr)]
 
     def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            self._make_optimizer_d(self.discriminator.parameters()),
-            self._make_optimizer_g(self.generator.parameters()),
-        ]
+        networks = self.discriminator, self.generator
+        return [make(network.parameters()) for make, network in zip(self.make_optimizers, networks, strict=True)]
+
+    def on_train_start(self) -> None:
+        # A restored optimizer brings its old settings along; those of this run hold.
+        for optimizer, make in zip(self.trainer.optimizers, self.make_optimizers, strict=True):
+            for group in optimizer.param_groups:
+                group.update(make.keywords)
+
+    def refuse_other_images(self, shape: torch.Size) -> None:
+        """Refuse networks that do not fit each other, or images (C, H, W) of another shape than G makes."""
+        with torch.no_grad(), eval_mode(self):
+            made = self.generator(torch.zeros(2, self.generator.latent_dim))  # (2, C, H, W)
+            try:
+                fit_each_other = self.discriminator(made).shape == (2,)
+            except RuntimeError:  # a view or a convolution of shapes that do not agree
+                fit_each_other = False
+        if made.shape[1:] != shape or not fit_each_other:
+            raise Refusal(
+                "model",
+                type(self.generator).__module__.rpartition(".")[2],
+                f"images are {list(shape)} (channels, height, width), G makes {list(made.shape[1:])}, "
+                f"and D {'takes those' if fit_each_other else 'takes others'}; all three have to agree",
+                "leave image_size and channels of both networks to the data: data.image_size, data.channels",
+            )
 
     @property
     def iteration(self) -> int:
@@ -149,6 +171,7 @@ class GANModule(LightningModule):
         checkpoint[CHECKPOINT_KEY] = {
             "generator": describe(self.generator),
             "discriminator": describe(self.discriminator),
+            "optimizers": [make.func.__name__ for make in self.make_optimizers],
         }
 
 
@@ -178,17 +201,3 @@ def one_global_step(*optimizers: LightningOptimizer) -> Iterator[None]:
     yield
     count()
     counted()
-
-
-def _checked(name: str, make: Callable[..., Optimizer], lr: float) -> Callable[..., Optimizer]:
-    """``make`` with its learning rate, tried on one number, so that what it refuses is refused before a run."""
-    settings = {"lr": lr} | getattr(make, "keywords", {})
-    if not settings["lr"] > 0:
-        raise Refusal(
-            f"model.{name}.lr", settings["lr"], "a learning rate has to be above 0", "for instance model.lr=2e-4"
-        )
-    try:
-        make([nn.Parameter(torch.zeros(1))], **settings)
-    except (TypeError, ValueError) as error:
-        raise Refusal(f"model.{name}", settings, str(error), f"mend the value of model.{name}") from error
-    return lambda parameters: make(parameters, **settings)

@@ -52,12 +52,13 @@ def generate(
         if value < 1:
             raise Refusal(name, value, "has to be at least 1", f"for instance {name}=64")
     folder = _empty_folder(out) if save == "images" else None
+    picture = _picture_file(out) if save == "grid" and out is not None else None
     generator, source = _load(ckpt_path, weights, model)
     generator.to(_device(device))
     print(f"generator  {source}")
     batches = (sample_images(generator, z) for z in latents(seed, n, generator.latent_dim, batch_size))
     if folder is None:
-        file = Path(out) if out else _beside(source) / f"samples_n{n}_seed{seed}.png"
+        file = picture or _beside(source) / f"samples_n{n}_seed{seed}.png"
         save_png(grid(torch.cat([images.cpu() for images in batches]), columns), file)
         print(f"grid       {file}")
     else:
@@ -104,10 +105,26 @@ def _beside(source: Path) -> Path:
 def _empty_folder(out: str | None) -> Path:
     if out is None:
         raise Refusal("out", "null", "save=images needs a folder", "out=samples")
-    folder = Path(out)
+    folder = Path(out).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal("out", out, "is not an empty folder, and would mix these images with others", "give another one")
+    _refuse_unwritable(out, folder)
     return folder
+
+
+def _picture_file(out: str) -> Path:
+    file = Path(out).expanduser()
+    if file.suffix.lower() != ".png" or file.is_dir():
+        raise Refusal("out", out, "a grid is one PNG file", "for instance out=grid.png, or save=images for a folder")
+    _refuse_unwritable(out, file.parent)
+    return file
+
+
+def _refuse_unwritable(out: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refusal("out", out, f"cannot be made: {error}", "give another place") from error
 
 
 def _save_numbered(batches: Iterator[Tensor], folder: Path, n: int, batch_size: int) -> None:

@@ -22,7 +22,7 @@ def check_options(cfg: DictConfig) -> None:
         Refusal: an option that the target does not have, one of a wrong type, or one without a value.
     """
     for path, node in _targets(cfg):
-        parameters, hints = _signature(node)
+        parameters, hints = _signature(path, node)
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for name in map(str, node):
             if name.startswith("_"):
@@ -72,8 +72,12 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
             yield from _targets(child, f"{path}.{name}".lstrip("."))
 
 
-def _signature(node: DictConfig) -> tuple[typing.Mapping[str, inspect.Parameter], dict[str, Any]]:
-    target = get_object(node["_target_"])
+def _signature(path: str, node: DictConfig) -> tuple[typing.Mapping[str, inspect.Parameter], dict[str, Any]]:
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:  # whatever importing it raises
+        remedy = "name a class or function with the module that it is in, which has to be on Python's path"
+        raise Refusal(f"{path}._target_", node["_target_"], f"cannot be imported: {error}", remedy) from error
     try:
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except NameError:  # a library's hints may name what it imports for type checkers only

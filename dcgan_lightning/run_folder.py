@@ -1,7 +1,6 @@
-"""The folder of one run: claiming it before the run, and what it says about itself at the start and at the end."""
+"""The folder of one run: claimed before anything is written, and described at the start and at the end."""
 
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +24,10 @@ def claimed(cfg: DictConfig) -> Iterator[Path]:
     while nothing but ``.hydra/`` is there, the folder goes again. ``cfg.run_dir`` is set to the folder.
     """
     hydra = HydraConfig.get()
+    if any(override.startswith("run_dir=") for override in hydra.overrides.task):
+        raise Refusal("run_dir", cfg.run_dir, "train.py sets it", "hydra.run.dir=<a new folder> says where a run goes")
+    if hydra.job.chdir:
+        raise Refusal("hydra.job.chdir", True, "paths that are given would lead elsewhere", "leave it out")
     folder = Path(hydra.runtime.output_dir)
     records = {}
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -34,8 +37,7 @@ def claimed(cfg: DictConfig) -> Iterator[Path]:
     for name, record in records.items():
         (folder / ".hydra" / name).write_text(OmegaConf.to_yaml(record))
     try:
-        with _same_command_for_other_ranks(folder):
-            yield folder
+        yield folder
     except BaseException:
         if records and [entry.name for entry in folder.iterdir()] == [".hydra"]:
             for name in records:
@@ -57,24 +59,6 @@ def _claim(wanted: Path, chosen: bool) -> Path:
             (folder / ".hydra").mkdir()
             return folder
     raise Refusal("hydra.run.dir", wanted, "taken, and so are a thousand names after it", "give another folder")
-
-
-@contextmanager
-def _same_command_for_other_ranks(folder: Path) -> Iterator[None]:
-    """Let Lightning start its other ranks with this run's own overrides and folder.
-
-    Left alone, it repeats the whole command line, all cells of a sweep included, and asks Hydra for the folder anew.
-    """
-    hydra, argv = HydraConfig.get(), sys.argv
-    arguments = list(hydra.overrides.task) if str(hydra.mode).endswith("MULTIRUN") else argv[1:]
-    arguments = [argument for argument in arguments if not argument.startswith("hydra.run.dir=")]
-    config = HydraConfig.instance().cfg
-    sys.argv = [argv[0], *arguments, f"hydra.run.dir='{folder.absolute()}'"]
-    HydraConfig.instance().cfg = None
-    try:
-        yield
-    finally:
-        sys.argv, HydraConfig.instance().cfg = argv, config
 
 
 def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> None:
@@ -100,7 +84,7 @@ def closing_words(trainer: Trainer, folder: Path) -> None:
     here = _shown(folder)
     print(f"\nrun folder    {here}")
     for fid in (callback for callback in trainer.callbacks if isinstance(callback, FID)):  # type: ignore[attr-defined]
-        if fid.features is not None and fid.best is not None:
+        if fid.features is not None and fid.best is not None and (folder / "checkpoints" / "best.ckpt").is_file():
             value, iteration = fid.best
             print(f"best FID      {value:.2f} ({fid.features.tag}) after {iteration} iterations: checkpoints/best.ckpt")
     longer = (f"ckpt_path={here}", f"trainer.max_steps={2 * total_iterations(trainer)}")

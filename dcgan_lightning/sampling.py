@@ -25,6 +25,20 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
             module.training = training
 
 
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """No TF32, which keeps 10 bits of a float32's 23: a GPU's convolutions use it unless they are told not to."""
+    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+
+
 @torch.no_grad()
 def sample_images(generator: nn.Module, z: Tensor) -> Tensor:
     """G(z) as a user would save it.
@@ -40,7 +54,7 @@ def sample_images(generator: nn.Module, z: Tensor) -> Tensor:
         NonFiniteImagesError: an image has NaN or infinity in it.
     """
     parameter = next(generator.parameters())
-    with eval_mode(generator), torch.autocast(parameter.device.type, enabled=False):
+    with eval_mode(generator), full_float32(), torch.autocast(parameter.device.type, enabled=False):
         images = generator(z.to(parameter))  # (N, C, H, W) in [-1, 1]
     finite = images.isfinite().flatten(1).all(dim=1)
     if not finite.all():

@@ -6,11 +6,13 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Trainer
 
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.machine import cores
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
-DDP = "ddp_find_unused_parameters_true"  # each update leaves the other network's parameters unused
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+# Plain DDP fails: each update leaves the other network's parameters unused.
+DDP = "ddp_find_unused_parameters_true"
+STRATEGIES = ("auto", DDP)
 
 
 def make_trainer(
@@ -37,11 +39,15 @@ def make_trainer(
         settings: further arguments of ``lightning.pytorch.Trainer``.
 
     Raises:
-        Refusal: a length below 1, or more devices than the machine has.
+        Refusal: a length below 1, more devices than the machine has, or what cannot work with two alternating updates.
     """
-    for name, value in (("max_steps", max_steps), ("max_epochs", max_epochs)):
-        if value is not None and value < 1:
-            raise Refusal(f"trainer.{name}", value, "has to be at least 1", f"leave it out, or trainer.{name}=1000")
+    limits = {"trainer__max_steps": max_steps, "trainer__max_epochs": max_epochs, "trainer__num_nodes": num_nodes}
+    refuse_below(1, **{name: value for name, value in limits.items() if value is not None})
+    for name in {"gradient_clip_val", "accumulate_grad_batches"} & set(settings):
+        raise Refusal(f"trainer.{name}", settings[name], "has no effect on two alternating updates", "leave it out")
+    if strategy not in STRATEGIES:
+        problem = f"cannot train two alternating updates; there is {', '.join(STRATEGIES)}"
+        raise Refusal("trainer.strategy", strategy, problem, "leave it out: auto takes what suits the devices")
     if max_steps is None and max_epochs is None:
         max_epochs = default_epochs
     if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
@@ -60,6 +66,7 @@ def make_trainer(
         enable_progress_bar=False,  # Lightning's counts epochs; callbacks.progress counts iterations
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
         **settings,
     )
 
@@ -71,23 +78,28 @@ def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
         Refusal: there are not so many GPUs, or cores where the CPU trains.
     """
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    there_are = cores() if on_cpu else max(torch.accelerator.device_count(), 1)
-    if devices in ("auto", -1, "-1"):
+    if on_cpu:
+        there_are, what = cores(), "CPU core(s), and each process needs one"
+    else:
+        there_are = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
+        what = "device(s) of that kind"
+    if devices == "auto" or (devices in (-1, "-1") and not on_cpu and there_are):
         return 1 if on_cpu else there_are
-    asked = devices.strip(",").split(",") if isinstance(devices, str) and "," in devices else devices
-    try:
-        count = len(asked) if isinstance(asked, list) else int(asked)
-    except ValueError:
-        count = 0
+    count = _asked_for(devices, on_cpu)
     if not 1 <= count <= there_are:
-        what = "CPU core(s), and each process needs one" if on_cpu else "device(s) of that kind"
-        raise Refusal(
-            "trainer.devices",
-            devices,
-            f"trainer.accelerator={accelerator} finds {there_are} {what}",
-            f"trainer.devices=1 to {there_are}",
-        )
+        problem = f"trainer.accelerator={accelerator} finds {there_are} {what}"
+        remedy = f"trainer.devices=1 to {there_are}" if there_are else "trainer.accelerator=cpu"
+        raise Refusal("trainer.devices", devices, problem, remedy)
     return count
+
+
+def _asked_for(devices: int | str | list[int], on_cpu: bool) -> int:
+    """The number of devices, 0 for what names none; GPUs may be listed, "0,1" or [0,1], cores may not."""
+    if isinstance(devices, str) and "," in devices:
+        devices = [int(index) if index.strip().isdigit() else -1 for index in devices.strip(",").split(",")]
+    if isinstance(devices, list):
+        return 0 if on_cpu or min(devices, default=-1) < 0 else len(devices)
+    return int(devices) if str(devices).isdigit() else 0
 
 
 def total_iterations(trainer: Trainer) -> int:

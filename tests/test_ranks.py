@@ -67,6 +67,17 @@ def test_the_command_line_on_two_processes_leaves_one_run_folder(tmp_path):
 
 
 @pytest.mark.slow
+def test_images_that_are_not_finite_stop_both_ranks(tmp_path):
+    options = [*TINY, "data.batch_size=32", "trainer.devices=2", "model.lr=1e30", "callbacks.grid.every=5"]
+    done = run(
+        "train.py", *options, "metrics=none", f"data.cache_dir={tmp_path / 'cache'}", f"hydra.run.dir={tmp_path}/r"
+    )
+    assert done.returncode == 1
+    assert "not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_sweep_over_two_processes_runs_each_cell_once(tmp_path):
     swept = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra:job.num}", "model.g_every=1,5"]
     options = [*TINY, "metrics=none", "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=3"]

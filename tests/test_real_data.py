@@ -9,7 +9,7 @@ from tests.test_train import rows
 
 pytestmark = [
     pytest.mark.real_data,
-    pytest.mark.skipif("DCGAN_DATA_DIR" not in os.environ, reason="DCGAN_DATA_DIR does not name a folder of real images"),
+    pytest.mark.skipif("DCGAN_DATA_DIR" not in os.environ, reason="DCGAN_DATA_DIR names no folder of real images"),
 ]
 
 

@@ -151,6 +151,32 @@ def test_the_end_of_a_run_says_what_to_type_next(command):
     assert torch.equal(*latents)
 
 
+def test_a_resumed_run_takes_new_learning_rates_and_keeps_the_best_checkpoint(command, trained):
+    resumed = (f"ckpt_path={trained.folder}", "trainer.max_steps=14")
+    run = command.tiny(*resumed, "model.lr=1e-3", "model.optimizer_g.lr=3e-4", "model.optimizer_g.betas=[0.4,0.9]")
+    checkpoint = torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
+    d, g = (state["param_groups"][0] for state in checkpoint["optimizer_states"])
+    assert (d["lr"], *d["betas"]) == (1e-3, 0.5, 0.999)
+    assert (g["lr"], *g["betas"]) == (3e-4, 0.4, 0.9)
+    best = min(rows(trained.folder / "fid.csv") + rows(run.folder / "fid.csv"), key=lambda row: float(row["value"]))
+    kept = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert kept["global_step"] == int(best["iteration"])
+
+
+def test_the_best_by_one_metric_is_not_the_best_by_another(command, trained):
+    run = command.tiny(f"ckpt_path={trained.folder}", "trainer.max_steps=13", "metrics=fid_random")
+    (row,) = rows(run.folder / "fid.csv")
+    kept = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert (row["tag"], kept["global_step"]) == ("fid/random_conv", 13)
+
+
+def test_callbacks_can_be_left_out_and_added(command):
+    added = "+callbacks.mine._target_=lightning.pytorch.callbacks.LearningRateMonitor"
+    run = command.tiny("callbacks.fid=null", "~callbacks.grid", added, "trainer.max_steps=2")
+    assert run.code == 0
+    assert {path.name for path in run.folder.iterdir()} == {".hydra", "metrics.csv", "checkpoints", "tensorboard"}
+
+
 def test_two_runs_with_the_same_seed_are_the_same_run(command):
     command.tiny("trainer.max_steps=3", "metrics=none", "seed=5")
     one, two = command.tiny("trainer.max_steps=3", "metrics=none", "seed=5").folders

@@ -1,5 +1,6 @@
 """last.ckpt and best.ckpt, in Lightning's format."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ class Checkpoints(Checkpoint):
         self.every = every
         self._saved_at: dict[str, int] = {}  # the iteration at which each file was last written
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # The best so far may stay the best: a resumed run keeps it in its own folder.
+        inherited = any(isinstance(callback, FID) and callback.best is not None for callback in _callbacks(trainer))
+        if inherited and trainer.ckpt_path is not None and trainer.is_global_zero:
+            best = Path(trainer.ckpt_path).with_name("best.ckpt")
+            if best.is_file():
+                folder = Path(trainer.default_root_dir) / "checkpoints"
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(best, folder / "best.ckpt")
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -46,6 +57,7 @@ class Checkpoints(Checkpoint):
             return
         self._saved_at[name] = trainer.global_step
         pl_module.sync_buffers()
+        # weights_only here would leave out the optimizers.
         trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / name, weights_only=False)
 
 

@@ -101,11 +101,17 @@ class FID(Callback):
             self._evaluate(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.best is None else {"best_value": self.best[0], "best_iteration": self.best[1]}
+        if self.features is None or self.best is None:
+            return {}
+        value, iteration = self.best
+        return {"best_value": value, "best_iteration": iteration, "of": self._measured_by()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict:
+        if state_dict and state_dict.get("of") == self._measured_by():  # values of two networks cannot be compared
             self.best = float(state_dict["best_value"]), int(state_dict["best_iteration"])
+
+    def _measured_by(self) -> list[str]:
+        return [] if self.features is None else [self.features.tag, self.features.weights_sha256]
 
     def _real_sums(self, trainer: Trainer, images: Tensor) -> FeatureSums:
         """From the cache, or else each rank sums over every ``world_size``-th batch, and rank 0 writes the cache."""

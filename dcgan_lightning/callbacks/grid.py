@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.pictures import grid, save_png
-from dcgan_lightning.sampling import sample_images
+from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
 
 
 class FixedNoiseGrid(Callback):
@@ -55,10 +55,11 @@ class FixedNoiseGrid(Callback):
     def _draw(self, trainer: Trainer, pl_module: Any) -> None:
         iteration = self._drawn_at = trainer.global_step
         pl_module.sync_buffers()  # a collective: all ranks take part, one draws
-        if not trainer.is_global_zero:
-            return
         assert self.latents is not None
-        picture = grid(sample_images(pl_module.generator, self.latents), self.columns)
+        images = sample_on_rank_zero(trainer, pl_module.generator, self.latents)
+        if images is None:
+            return
+        picture = grid(images, self.columns)
         save_png(picture, Path(trainer.default_root_dir) / "grids" / f"iteration_{iteration:06d}.png")
         self._to_tensorboard(trainer, "grid", picture, iteration)
 
@@ -73,3 +74,17 @@ class FixedNoiseGrid(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.latents = torch.as_tensor(state_dict["latents"])
+
+
+def sample_on_rank_zero(trainer: Trainer, generator: nn.Module, z: Tensor) -> Tensor | None:
+    """Images of the latents on rank 0, None on the others; images that are not finite are an error on all of them."""
+    images, error = None, None
+    if trainer.is_global_zero:
+        try:
+            images = sample_images(generator, z)
+        except NonFiniteImagesError as caught:
+            error = caught
+    # A rank that raised alone would leave the others waiting for it for ever.
+    if trainer.strategy.broadcast(error is not None):
+        raise error or NonFiniteImagesError("images generated on rank 0 are not finite (NaN or infinity)")
+    return images

@@ -1,14 +1,12 @@
 """What a feature network is: uint8 images in, the float32 features that a Frechet distance compares out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_float
+from dcgan_lightning.sampling import full_float32
 
 
 class FeatureNetwork(nn.Module):
@@ -85,17 +83,3 @@ def resized(images: Tensor, size: int) -> Tensor:
     if floats.shape[-2:] == (size, size):
         return floats
     return interpolate(floats, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """No TF32, which keeps 10 bits of a float32's 23: a GPU's convolutions use it unless they are told not to."""
-    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "ieee"
-        yield
-    finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision

@@ -9,9 +9,9 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal
 
@@ -31,6 +31,11 @@ class Network(nn.Module):
     def __init__(self, **config: Any) -> None:
         super().__init__()
         self.config = {name: _plain(value) for name, value in config.items()}
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> Self:
+        """Build the network whose weights these are, from their shapes; a family that can do so overrides this."""
+        raise Refusal("model", cls.__module__, "cannot be built from the shapes of weights alone", "ckpt_path=<a run>")
 
 
 def _plain(value: Any) -> Any:
@@ -67,7 +72,10 @@ def rebuild(record: Mapping[str, Any], role: str) -> Network:
     kwargs = record.get("kwargs")
     if record.get("role") != role or not isinstance(kwargs, dict) or not all(map(_is_plain, kwargs.values())):
         raise Refusal("ckpt_path", record, f"not the record of a {role}", "give a checkpoint that this project wrote")
-    return getattr(find_family(str(record.get("family"))), role)(**kwargs)
+    try:
+        return getattr(find_family(str(record.get("family"))), role)(**kwargs)
+    except TypeError as error:
+        raise Refusal("ckpt_path", record, str(error), "give a checkpoint that this project wrote") from error
 
 
 def _is_plain(value: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network
 
 WIDEST = 8  # multiples of `width`: the tutorial's widest layers; larger images repeat them instead of growing further
@@ -43,12 +43,6 @@ def halvings(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     )
 
 
-def _refuse_unless_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise Refusal(f"model.*.{name}", value, "has to be a positive whole number", f"for instance {name}=64")
-
-
 def _widths(count: int, width: int) -> list[int]:
     """Channels from the image side to the core: width, 2 * width, ..., at most WIDEST * width."""
     return [width * min(2**i, WIDEST) for i in range(count)]
@@ -66,7 +60,7 @@ class Generator(Network):
 
     def __init__(self, image_size: int | Sequence[int], channels: int, latent_dim: int, width: int) -> None:
         super().__init__(image_size=image_size, channels=channels, latent_dim=latent_dim, width=width)
-        _refuse_unless_positive(channels=channels, latent_dim=latent_dim, width=width)
+        refuse_below(1, data__channels=channels, model__generator__latent_dim=latent_dim, model__generator__width=width)
         count, core = halvings(image_size)
         self.latent_dim = latent_dim
         outer, *inner = _widths(count, width)
@@ -111,7 +105,7 @@ class Discriminator(Network):
 
     def __init__(self, image_size: int | Sequence[int], channels: int, width: int) -> None:
         super().__init__(image_size=image_size, channels=channels, width=width)
-        _refuse_unless_positive(channels=channels, width=width)
+        refuse_below(1, data__channels=channels, model__discriminator__width=width)
         count, core = halvings(image_size)
         widths = _widths(count, width)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
@@ -121,4 +115,4 @@ class Discriminator(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [-1, 1] to logits (N,)."""
-        return self.main(images).flatten()
+        return self.main(images).view(len(images))

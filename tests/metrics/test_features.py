@@ -4,8 +4,8 @@ import torch
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.metrics.digits import DigitFeatures
-from dcgan_lightning.metrics.features import full_float32
 from dcgan_lightning.metrics.random_conv import RandomConvFeatures
+from dcgan_lightning.sampling import full_float32
 
 NETWORKS = [DigitFeatures, RandomConvFeatures]
 

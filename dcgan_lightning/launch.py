@@ -1,0 +1,41 @@
+"""Running one cell on several processes, and leaving nothing of it behind for the next cell of a sweep."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities import rank_zero_only
+
+
+@contextmanager
+def own_command_for_other_ranks(folder: Path) -> Iterator[None]:
+    """Let Lightning start the other ranks of a run with the run's own overrides and folder.
+
+    Left alone, it repeats the whole command line, all cells of a sweep included, and asks Hydra for a folder anew.
+    Afterwards the process group and the variables by which ranks find each other are gone, so that the next cell starts
+    ranks of its own; unless this process was started as one of several, by Lightning or by a launcher like torchrun.
+
+    Args:
+        folder: the run folder, which is there already.
+    """
+    hydra, argv, environment = HydraConfig.get(), sys.argv, dict(os.environ)
+    started_by_another = "LOCAL_RANK" in environment
+    arguments = list(hydra.overrides.task) if str(hydra.mode).endswith("MULTIRUN") else argv[1:]
+    arguments = [argument for argument in arguments if not argument.startswith("hydra.run.dir=")]
+    config = HydraConfig.instance().cfg
+    sys.argv = [argv[0], *arguments, f"hydra.run.dir='{folder.absolute()}'"]
+    HydraConfig.instance().cfg = None
+    try:
+        yield
+    finally:
+        sys.argv, HydraConfig.instance().cfg = argv, config
+        if not started_by_another:
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+            os.environ.clear()
+            os.environ.update(environment)
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]

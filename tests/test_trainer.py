@@ -1,0 +1,36 @@
+"""The Trainer as the project sets it up."""
+
+import pytest
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import cores
+from dcgan_lightning.trainer import count_devices
+from tests.support import trainer
+
+
+@pytest.mark.parametrize(
+    ("devices", "count"),
+    [(1, 1), ("1", 1), ("auto", 1), (-1, 1), ("-1", 1), (cores(), cores()), (str(cores()), cores())],
+)
+def test_devices_are_counted_as_lightning_counts_them(tmp_path, devices, count):
+    assert count_devices("cpu", devices) == count
+    if devices not in (-1, "-1"):  # which Lightning does not know for the CPU
+        assert trainer(tmp_path, 1, devices=devices).num_devices == count
+
+
+@pytest.mark.parametrize("devices", [0, -2, cores() + 1, str(cores() + 1), "many", list(range(cores() + 1))])
+def test_more_devices_than_there_are_cores_are_refused(devices):
+    with pytest.raises(Refusal, match=f"trainer.devices.*finds {cores()} CPU core"):
+        count_devices("cpu", devices)
+
+
+def test_one_device_pays_nothing_for_several(tmp_path):
+    assert isinstance(trainer(tmp_path, 1).strategy, SingleDeviceStrategy)
+
+
+@pytest.mark.skipif(cores() < 2, reason="needs two cores")
+def test_several_devices_bear_parameters_that_one_update_leaves_unused(tmp_path):
+    strategy = trainer(tmp_path, 1, devices=2).strategy
+    assert isinstance(strategy, DDPStrategy)
+    assert strategy._ddp_kwargs["find_unused_parameters"] is True
