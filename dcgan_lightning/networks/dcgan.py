@@ -115,4 +115,4 @@ class Discriminator(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [-1, 1] to logits (N,)."""
-        return self.main(images).view(len(images))
+        return self.main(images).flatten(1).squeeze(1)

@@ -19,12 +19,13 @@ def test_there_are_configs():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_names_its_network_and_its_tag(path):
     config = OmegaConf.load(path)
-    assert list(config) == ["features"]
+    assert list(config) == ["features", "num_samples"]
     tag = TAGS[path.stem]
     if tag is None:
         assert config.features is None
         return
     network = get_class(config.features._target_)
+    assert config.num_samples > network.num_features  # fewer could not span the features
     assert issubclass(network, FeatureNetwork)
     assert network.tag == tag
     assert network.name
