@@ -1,5 +1,7 @@
 """Lightning's Trainer, set up for two networks in one module and for iterations as the only unit."""
 
+import math
+import sys
 import warnings
 from typing import Any, Literal
 
@@ -103,7 +105,17 @@ def _asked_for(devices: int | str | list[int], on_cpu: bool) -> int:
 
 
 def total_iterations(trainer: Trainer) -> int:
-    """Iterations of the whole run, as far as its data loader is known."""
-    by_epochs = trainer.max_epochs * int(trainer.num_training_batches) if trainer.max_epochs not in (None, -1) else None
-    by_steps = trainer.max_steps if trainer.max_steps != -1 else None
-    return min(limit for limit in (by_epochs, by_steps) if limit is not None)
+    """Iterations of the whole run, once its data loader is known; ``sys.maxsize`` for one without an end."""
+    limits = [trainer.max_steps] if trainer.max_steps != -1 else []
+    if trainer.max_epochs not in (None, -1) and math.isfinite(trainer.num_training_batches):
+        limits.append(trainer.max_epochs * int(trainer.num_training_batches))
+    return min(limits, default=sys.maxsize)
+
+
+def due(trainer: Trainer, every: int) -> bool:
+    """Whether what happens every so many iterations, and after the last one, is to happen now.
+
+    Asked in ``on_train_batch_end``: later, Lightning counts an epoch that ``max_steps`` cut short as a whole one, and a
+    checkpoint would say so.
+    """
+    return trainer.global_step % every == 0 or trainer.global_step == total_iterations(trainer)

@@ -1,4 +1,4 @@
-"""Trains on CPU processes and keeps what each rank has: ``python -m tests.ranks OUT DEVICES plain|dcgan``."""
+"""Trains on CPU processes and keeps what each rank has: ``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY``."""
 
 import sys
 from pathlib import Path
@@ -34,14 +34,14 @@ class PlainD(Network):
         return self.layers(images).flatten()
 
 
-def main(out, devices, kind):
+def main(out, devices, kind, d_every, g_every):
     torch.manual_seed(0)
     if kind == "plain":
         networks, precision = (PlainG(), PlainD()), "64-true"
     else:
         sizes = {"image_size": 28, "channels": 1, "width": 4}
         networks, precision = (Generator(**sizes, latent_dim=LATENTS), Discriminator(**sizes)), "32-true"
-    module = gan(*networks, lr=1e-3, seed=4)
+    module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4)
     drawn = []
     sample = module.sample_latents
     module.sample_latents = lambda stream, n: drawn.append(sample(stream, n)) or drawn[-1]
@@ -53,4 +53,4 @@ def main(out, devices, kind):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

@@ -20,9 +20,9 @@ def run(*command):
 def trained_by(tmp_path_factory):
     """What each rank has after twenty iterations: (devices, kind of networks) -> list over ranks."""
 
-    def train(devices, kind):
+    def train(devices, kind, d_every=1, g_every=1):
         out = tmp_path_factory.mktemp(f"{kind}{devices}")
-        done = run("-m", "tests.ranks", out, devices, kind)
+        done = run("-m", "tests.ranks", out, devices, kind, d_every, g_every)
         assert done.returncode == 0, done.stderr
         return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(devices)]
 
@@ -37,8 +37,12 @@ def test_ranks_keep_bitwise_equal_weights_and_draw_different_latents(trained_by)
         assert not torch.isin(one.contiguous(), two.contiguous()).any()
 
 
-def test_two_ranks_equal_one_process_on_the_whole_batch(trained_by):
-    (alone,), (first, second) = trained_by(1, "plain"), trained_by(2, "plain")
+@pytest.mark.parametrize(
+    ("d_every", "g_every"),
+    [(1, 1), pytest.param(1, 5, marks=pytest.mark.slow), pytest.param(5, 1, marks=pytest.mark.slow)],
+)
+def test_two_ranks_equal_one_process_on_the_whole_batch(trained_by, d_every, g_every):
+    (alone,), (first, second) = (trained_by(devices, "plain", d_every, g_every) for devices in (1, 2))
     assert len(alone["latents"]) == 20
     for whole, one, two in zip(alone["latents"], first["latents"], second["latents"], strict=True):
         assert torch.equal(torch.stack([one, two], dim=1).flatten(0, 1), whole)

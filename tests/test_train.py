@@ -163,6 +163,14 @@ def test_a_resumed_run_takes_new_learning_rates_and_keeps_the_best_checkpoint(co
     assert kept["global_step"] == int(best["iteration"])
 
 
+def test_a_run_cut_short_in_an_epoch_goes_on_in_that_epoch(command):
+    first = command.tiny("trainer.max_steps=10", "metrics=none").folder  # 16 batches an epoch
+    resumed = set(command.tiny(f"ckpt_path={first}", "trainer.max_epochs=2", "metrics=none").folders) - {first}
+    table = rows(first / "metrics.csv") + rows(resumed.pop() / "metrics.csv")
+    assert [int(row["iteration"]) for row in table] == list(range(32))
+    assert [int(row["epoch"]) for row in table] == [0] * 16 + [1] * 16
+
+
 def test_the_best_by_one_metric_is_not_the_best_by_another(command, trained):
     run = command.tiny(f"ckpt_path={trained.folder}", "trainer.max_steps=13", "metrics=fid_random")
     (row,) = rows(run.folder / "fid.csv")

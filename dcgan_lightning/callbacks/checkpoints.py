@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.errors import refuse_below
+from dcgan_lightning.trainer import due
 
 
 class Checkpoints(Checkpoint):
@@ -38,7 +39,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self.every == 0:
+        if due(trainer, self.every):
             self._save(trainer, pl_module, "last.ckpt")
         self._save_if_best(trainer, pl_module)
 

@@ -15,6 +15,7 @@ from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
+from dcgan_lightning.trainer import due
 
 COLUMNS = ("iteration", "tag", "value", "samples_real", "samples_fake", "network", "weights_sha256", "resize")
 
@@ -93,7 +94,7 @@ class FID(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.features is not None and trainer.global_step % self.every == 0:
+        if self.features is not None and due(trainer, self.every):
             self._evaluate(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

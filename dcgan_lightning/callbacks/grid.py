@@ -12,6 +12,7 @@ from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.pictures import grid, save_png
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
+from dcgan_lightning.trainer import due
 
 
 class FixedNoiseGrid(Callback):
@@ -45,7 +46,7 @@ class FixedNoiseGrid(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self.every == 0:
+        if due(trainer, self.every):
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
