@@ -71,7 +71,7 @@ def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpo
     print(f"run folder    {_shown(folder)}")
     if checkpoint is not None:
         (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
-        print(f"goes on from  {checkpoint}")
+        print(f"goes on from  {checkpoint} (an epoch under way begins its order of images anew)")
     print(f"images        {count:,} of {'x'.join(map(str, shape))} (channels x height x width)")
     print(f"global batch  {batch * devices} = {batch} images x {devices} device(s)")
     print(f"trained on    {hardware}, precision {trainer.precision}", flush=True)

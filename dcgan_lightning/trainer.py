@@ -54,8 +54,9 @@ def make_trainer(
         max_epochs = default_epochs
     if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
         strategy = DDP
-    # torch deprecated what Lightning's batch transfer asks; nothing that a user could mend.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
+    # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
+    for message in (".*LeafSpec.*", ".*your dataloader is not resumable.*"):
+        warnings.filterwarnings("ignore", message=message, module="lightning")
     return Trainer(
         max_steps=-1 if max_steps is None else max_steps,
         max_epochs=-1 if max_epochs is None else max_epochs,

@@ -8,11 +8,12 @@ from torchvision.datasets.utils import download_file_from_google_drive
 
 from dcgan_lightning.data.cache import refuse_unwritable
 from dcgan_lightning.data.classes import refuse_classes
-from dcgan_lightning.data.download import default_root, limited_waiting
+from dcgan_lightning.data.download import default_root
 from dcgan_lightning.data.files import FileDataModule
 from dcgan_lightning.data.image_folder import refuse_missing
 from dcgan_lightning.data.sources import Archive, Folder, Source, is_image
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import limited_waiting
 
 FOLDER, ZIP = "img_align_celeba", "img_align_celeba.zip"
 

@@ -2,18 +2,16 @@
 
 import os
 import shutil
-import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from dcgan_lightning.data.cache import refuse_unwritable
 from dcgan_lightning.data.image_folder import refuse_no_folder
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import limited_waiting
 
-PATIENCE = 20.0  # seconds without an answer; torchvision itself would wait for minutes behind a firewall
 Set = TypeVar("Set")
 
 
@@ -67,17 +65,6 @@ def find_or_download(
         raise Refusal("data.root", "null", problem, remedy) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def limited_waiting() -> Iterator[None]:
-    """Give up on a connection that stays silent for :data:`PATIENCE`."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _move(source: Path, target: Path, try_target: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import limited_waiting
 from dcgan_lightning.metrics.features import FeatureNetwork
 
 
@@ -66,7 +67,8 @@ def download(path: Path, sha256: str) -> None:
     print(f"Downloading Inception's weights (96 MB) into {path.parent}", file=sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=sha256)
+        with limited_waiting():
+            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=sha256)
     except (OSError, RuntimeError) as error:  # no network, no such address, no room; a download with another hash
         problem = f"Inception's weights {path.name} are not in {path.parent}, and the download failed: {error}"
         raise Refusal("metrics", "fid_inception", problem, ways_out(path.name)) from error

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_lightning.data.download import PATIENCE, default_root, find_or_download, limited_waiting
+from dcgan_lightning.data.download import default_root, find_or_download
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import PATIENCE, limited_waiting
 
 
 def open_set(root: Path, download: bool) -> str:
