@@ -16,8 +16,9 @@ def own_command_for_other_ranks(folder: Path) -> Iterator[None]:
     """Let Lightning start the other ranks of a run with the run's own overrides and folder.
 
     Left alone, it repeats the whole command line, all cells of a sweep included, and asks Hydra for a folder anew.
-    Afterwards the process group and the variables by which ranks find each other are gone, so that the next cell starts
-    ranks of its own; unless this process was started as one of several, by Lightning or by a launcher like torchrun.
+    Afterwards the process group is gone, and so are the variables by which ranks find each other, so that the next cell
+    starts ranks of its own; the variables stay where this process was started as one of several, by Lightning or by a
+    launcher like torchrun.
 
     Args:
         folder: the run folder, which is there already.
@@ -33,9 +34,10 @@ def own_command_for_other_ranks(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.argv, HydraConfig.instance().cfg = argv, config
+        # On every rank: a process that ends while the group's threads still run may be aborted by them.
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
         if not started_by_another:
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
             os.environ.clear()
             os.environ.update(environment)
             rank_zero_only.rank = 0  # type: ignore[attr-defined]

@@ -49,6 +49,8 @@ def main(out, devices, kind, d_every, g_every):
     fit = trainer(out, ITERATIONS, devices=devices, precision=precision)
     fit.fit(module, datamodule=data)
     weights = {name: value.detach() for name, value in module.named_parameters()}
+    if devices > 1:
+        torch.distributed.destroy_process_group()  # else its threads may abort the process at its end
     torch.save({"weights": weights, "latents": drawn}, out / f"rank{fit.global_rank}.pt")
 
 

@@ -1,3 +1,4 @@
+import atexit
 import csv
 import math
 
@@ -281,6 +282,10 @@ def test_nan_on_one_rank_stops_both(tmp_path):
 
 
 class FrozenModule(TinyModule):
+    def on_fit_start(self):
+        # The threads of a process group that is still there when its process ends may abort it.
+        atexit.register(lambda: torch.distributed.is_initialized() and torch.distributed.destroy_process_group())
+
     def training_step(self, batch, batch_idx):
         return sum(parameter.sum() for parameter in self.parameters())
 
