@@ -49,10 +49,13 @@ def run(tmp_path, module, precision="32-true", max_steps=ITERATIONS, callbacks=(
 
 
 @pytest.mark.parametrize(("d_every", "g_every"), RATIOS)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_twenty_iterations_equal_the_plain_algorithm(tmp_path, d_every, g_every, dtype):
-    module = gan(*networks(), d_every=d_every, g_every=g_every, seed=3)
-    reference = copy.deepcopy(module.generator).to(dtype), copy.deepcopy(module.discriminator).to(dtype)
+@pytest.mark.parametrize(
+    ("dtype", "channels_last"), [(torch.float64, False), (torch.float64, True), (torch.float32, False)]
+)
+def test_twenty_iterations_equal_the_plain_algorithm(tmp_path, d_every, g_every, dtype, channels_last):
+    module = gan(*networks(), d_every=d_every, g_every=g_every, seed=3, channels_last=channels_last)
+    plain = {"dtype": dtype, "memory_format": torch.contiguous_format}
+    reference = copy.deepcopy(module.generator).to(**plain), copy.deepcopy(module.discriminator).to(**plain)
     recorder = run(tmp_path, module, "64-true" if dtype == torch.float64 else "32-true")
 
     batches = [to_float(batch, dtype) for batch in recorder.batches]
