@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from dcgan_lightning import checkpoints, noise
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, families
 from dcgan_lightning.pictures import grid, save_png
 from dcgan_lightning.sampling import sample_images
@@ -48,9 +48,7 @@ def generate(
     Raises:
         Refusal: no generator can be made of what was given, or ``out`` is taken.
     """
-    for name, value in {"n": n, "columns": columns, "batch_size": batch_size}.items():
-        if value < 1:
-            raise Refusal(name, value, "has to be at least 1", f"for instance {name}=64")
+    refuse_below(1, n=n, columns=columns, batch_size=batch_size)
     folder = _empty_folder(out) if save == "images" else None
     picture = _picture_file(out) if save == "grid" and out is not None else None
     generator, source = _load(ckpt_path, weights, model)

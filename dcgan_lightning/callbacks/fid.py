@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
@@ -175,11 +176,8 @@ class FID(Callback):
                 metric.update(sample_images(pl_module.generator, rows).to(metric.device), real=False)
         except NonFiniteImagesError as caught:
             error = caught
-        # A rank that raised at once would leave the others waiting for it for ever.
-        failed = torch.tensor(int(error is not None), device=pl_module.device)
-        if int(trainer.strategy.reduce(failed, reduce_op="sum")) > 0:
             metric.reset()
-            raise error or NonFiniteImagesError("images generated on another device are not finite")
+        raise_on_every_rank(trainer, error)
         for state in ("fake_features_sum", "fake_features_cov_sum", "fake_features_num_samples"):
             setattr(metric, state, trainer.strategy.reduce(getattr(metric, state), reduce_op="sum"))
 

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.pictures import grid, save_png
@@ -85,7 +86,5 @@ def sample_on_rank_zero(trainer: Trainer, generator: nn.Module, z: Tensor) -> Te
             images = sample_images(generator, z)
         except NonFiniteImagesError as caught:
             error = caught
-    # A rank that raised alone would leave the others waiting for it for ever.
-    if trainer.strategy.broadcast(error is not None):
-        raise error or NonFiniteImagesError("images generated on rank 0 are not finite (NaN or infinity)")
+    raise_on_every_rank(trainer, error)
     return images
