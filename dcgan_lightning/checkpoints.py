@@ -1,22 +1,17 @@
-"""Finding and reading checkpoints and weights; nothing that stands in them is ever executed."""
+"""Finding checkpoints, and networks made of what stands in them; none of it is ever executed."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
 from lightning.pytorch import Trainer
-from safetensors import SafetensorError
-from torch import Tensor
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.gan_module import CHECKPOINT_KEY, GANModule
-from dcgan_lightning.networks import Network, describe, find_family, rebuild
+from dcgan_lightning.networks import Network, describe, rebuild
+from dcgan_lightning.weights import fill, read
 
 ROLES = ("generator", "discriminator")
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError)
 
 
 def find(path: str, *prefer: str) -> Path:
@@ -39,26 +34,6 @@ def find(path: str, *prefer: str) -> Path:
         f"there is no checkpoints/{' or '.join(prefer)} in it" if given.is_dir() else "there is no such file or folder"
     )
     raise Refusal("ckpt_path", path, problem, "give a run folder (outputs/...) or a file (*.ckpt)")
-
-
-def read(option: str, path: Path) -> dict[str, Any]:
-    """Load a file of tensors and plain values onto the CPU: a checkpoint, ``.pth`` or ``.safetensors``.
-
-    Raises:
-        Refusal: it cannot be read so.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise Refusal(
-            option, path, f"cannot be read as tensors and plain values: {reason}", "give another file"
-        ) from error
-    if not isinstance(content, dict):
-        raise Refusal(option, path, "holds no names", "give a checkpoint, or a state dict")
-    return content
 
 
 def to_resume(path: str | None, model: GANModule) -> Path | None:
@@ -103,32 +78,23 @@ def refuse_finished(file: Path | None, trainer: Trainer) -> None:
 
 def load_generator(file: Path) -> Network:
     """The generator of a checkpoint, in eval mode, built from its family's name and plain values."""
+    return _load(file, "generator")
+
+
+def load_discriminator(file: Path) -> Network:
+    """The discriminator of a checkpoint, in eval mode, built likewise."""
+    return _load(file, "discriminator")
+
+
+def _load(file: Path, role: str) -> Network:
     checkpoint = read("ckpt_path", file)
-    generator = rebuild(_record(file, checkpoint)["generator"], "Generator")
-    prefix = "generator."
+    network = rebuild(_record(file, checkpoint)[role], role.capitalize())
+    prefix = f"{role}."
     weights = {
         key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)
     }
-    return _filled(generator, weights, "ckpt_path", file)
-
-
-def generator_of_weights(path: str, family: str) -> Network:
-    """The generator whose state dict this file is, built from the shapes in it."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise Refusal("weights", path, "there is no such file", "give a state dict, *.pth or *.safetensors")
-    weights = {str(key): value for key, value in read("weights", file).items()}
-    if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise Refusal("weights", path, "not a state dict: it holds more than tensors", "ckpt_path= takes checkpoints")
-    return _filled(find_family(family).Generator.from_state_dict(weights), weights, "weights", file)
-
-
-def _filled(generator: Network, weights: Mapping[str, Tensor], option: str, file: Path) -> Network:
-    try:
-        generator.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise Refusal(option, file, str(error), "name the family that it belongs to: model=...") from error
-    return generator.eval()
+    fill(network, weights, "ckpt_path", file)
+    return network.eval()
 
 
 def _record(file: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, families
 from dcgan_lightning.pictures import grid, save_png
 from dcgan_lightning.sampling import sample_images
+from dcgan_lightning.weights import network_of_weights
 
 
 def generate(
@@ -80,7 +81,7 @@ def _load(ckpt_path: str | None, weights: str | None, model: str | None) -> tupl
     if weights is not None:
         if model is None:
             raise Refusal("model", "null", "weights do not say what they belong to", f"model={' or '.join(families())}")
-        return checkpoints.generator_of_weights(weights, model), Path(weights)
+        return network_of_weights("Generator", "weights", weights, model), Path(weights)
     file = checkpoints.find(str(ckpt_path), "best.ckpt", "last.ckpt")
     return checkpoints.load_generator(file), file
 

@@ -12,7 +12,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
-from dcgan_lightning.networks import Network
+from dcgan_lightning.networks import Network, sides
 
 WIDEST = 8  # multiples of `width`: the tutorial's widest layers; larger images repeat them instead of growing further
 
@@ -28,7 +28,7 @@ def halvings(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     Raises:
         Refusal: no number of halvings leads to such a core.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = sides(image_size)
     for count in range(1, 12):
         factor = 2**count
         core = (height // factor, width // factor)
@@ -43,7 +43,7 @@ def halvings(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     )
 
 
-def _widths(count: int, width: int) -> list[int]:
+def widths_of(count: int, width: int) -> list[int]:
     """Channels from the image side to the core: width, 2 * width, ..., at most WIDEST * width."""
     return [width * min(2**i, WIDEST) for i in range(count)]
 
@@ -63,7 +63,7 @@ class Generator(Network):
         refuse_below(1, data__channels=channels, model__generator__latent_dim=latent_dim, model__generator__width=width)
         count, core = halvings(image_size)
         self.latent_dim = latent_dim
-        outer, *inner = _widths(count, width)
+        outer, *inner = widths_of(count, width)
         widths = [*reversed(inner), outer]  # from the core to the image
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], core, 1, 0, bias=False)]
         for wide, narrow in pairwise(widths):
@@ -82,12 +82,7 @@ class Generator(Network):
         Raises:
             Refusal: the shapes are not those of a DCGAN generator.
         """
-        names = [name for name in state_dict if re.fullmatch(r"main\.\d+\.weight", name)]
-        names.sort(key=lambda name: int(name.split(".")[1]))  # a file may keep them in any order
-        kernels = [state_dict[name] for name in names if state_dict[name].ndim == 4]
-        if len(kernels) < 2 or names[0] != "main.0.weight":
-            keys = ", ".join(list(state_dict)[:3])
-            raise Refusal("weights", f"[{keys}, ...]", "not a DCGAN generator's state dict", "keys are main.N.*")
+        kernels = _kernels(state_dict, "weights", "generator")
         first, last = kernels[0], kernels[-1]
         factor = 2 ** (len(kernels) - 1)
         size = [side * factor for side in first.shape[2:]]
@@ -107,7 +102,7 @@ class Discriminator(Network):
         super().__init__(image_size=image_size, channels=channels, width=width)
         refuse_below(1, data__channels=channels, model__discriminator__width=width)
         count, core = halvings(image_size)
-        widths = _widths(count, width)
+        widths = widths_of(count, width)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
@@ -116,3 +111,30 @@ class Discriminator(Network):
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [-1, 1] to logits (N,)."""
         return self.main(images).flatten(1).squeeze(1)
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> Self:
+        """Build the discriminator whose weights these are, from their shapes; the weights are not loaded.
+
+        Raises:
+            Refusal: the shapes are not those of a DCGAN discriminator.
+        """
+        kernels = _kernels(state_dict, "discriminator_weights", "discriminator")
+        first, last = kernels[0], kernels[-1]
+        if last.shape[0] != 1:
+            problem = "not a DCGAN discriminator's state dict: it ends in more than one logit"
+            raise Refusal("discriminator_weights", list(last.shape), problem, "the last kernel is (1, channels, h, w)")
+        factor = 2 ** (len(kernels) - 1)
+        size = [side * factor for side in last.shape[2:]]
+        return cls(image_size=size, channels=first.shape[1], width=first.shape[0])
+
+
+def _kernels(state_dict: Mapping[str, Tensor], option: str, role: str) -> list[Tensor]:
+    """The kernels of the convolutions, from first to last; a file may keep them in any order."""
+    names = [name for name in state_dict if re.fullmatch(r"main\.\d+\.weight", name)]
+    names.sort(key=lambda name: int(name.split(".")[1]))
+    kernels = [state_dict[name] for name in names if state_dict[name].ndim == 4]
+    if len(kernels) < 2 or names[0] != "main.0.weight":
+        keys = ", ".join(list(state_dict)[:3])
+        raise Refusal(option, f"[{keys}, ...]", f"not a DCGAN {role}'s state dict", "keys are main.N.*")
+    return kernels

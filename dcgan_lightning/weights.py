@@ -1,0 +1,129 @@
+"""Anybody's weights: state dicts from ``.pth`` and ``.safetensors`` files, and networks filled with them.
+
+Nothing that stands in such a file is ever executed.
+"""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.networks import Network, find_family
+
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError)
+DATA_PARALLEL = "module."  # what torch.nn.DataParallel puts before every key
+SHOWN = 3  # differences that a refusal spells out, of each kind
+
+
+def read(option: str, path: Path) -> dict[str, Any]:
+    """Load a file of tensors and plain values onto the CPU: a checkpoint, ``.pth`` or ``.safetensors``.
+
+    Raises:
+        Refusal: it cannot be read so.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Refusal(
+            option, path, f"cannot be read as tensors and plain values: {reason}", "give another file"
+        ) from error
+    if not isinstance(content, dict):
+        raise Refusal(option, path, "holds no names", "give a checkpoint, or a state dict")
+    return content
+
+
+def read_weights(option: str, path: str) -> dict[str, Tensor]:
+    """A state dict from a ``.pth`` or ``.safetensors`` file, on the CPU.
+
+    Args:
+        option: as the user types it, for the refusal.
+        path: of the file; ``~`` is the home folder.
+
+    Returns:
+        Tensors by their keys, without the ``module.`` that DataParallel puts before all of them.
+
+    Raises:
+        Refusal: there is no such file, or it is no state dict.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise Refusal(option, path, "there is no such file", "give a state dict, *.pth or *.safetensors")
+    weights = {str(key): value for key, value in read(option, file).items()}
+    others = [key for key, value in weights.items() if not isinstance(value, Tensor)]
+    if others or not weights:
+        problem = f"not a state dict: it holds more than tensors ({_first(others)})" if others else "is empty"
+        raise Refusal(option, path, problem, "give network.state_dict() as a file; a checkpoint goes to ckpt_path=")
+    if all(key.startswith(DATA_PARALLEL) for key in weights):
+        weights = {key.removeprefix(DATA_PARALLEL): value for key, value in weights.items()}
+    return weights
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], option: str, path: str | Path) -> None:
+    """Copy a state dict into a network, which keeps its dtype, device and memory format.
+
+    Every key has to be there with its shape, except ``num_batches_tracked``, which PyTorch before 0.4.1 did not have
+    and which nothing here reads.
+
+    Args:
+        network: filled in place.
+        weights: the state dict.
+        option: as the user types it, for the refusal.
+        path: of the file that the weights come from, for the refusal.
+
+    Raises:
+        Refusal: keys or shapes differ; it names the first ones that do. The network is left as it was.
+    """
+    own = network.state_dict()
+    unlike = list(_unlike(own, weights))
+    extra = [f"{key} {_shape(weights[key])} is not in the network" for key in weights if key not in own]
+    if unlike or extra:
+        shown = unlike[:SHOWN] + extra[:SHOWN]
+        more = len(unlike) + len(extra) - len(shown)
+        problem = "; ".join(shown + ([f"{more} more"] if more else []))
+        remedy = "choose the model and the sizes that these weights were made with, or give another file"
+        raise Refusal(option, path, problem, remedy)
+    network.load_state_dict({**own, **weights}, strict=True)
+
+
+def network_of_weights(role: str, option: str, path: str, family: str) -> Network:
+    """The ``Generator`` or ``Discriminator`` whose state dict a file is, in eval mode, built from the shapes in it.
+
+    Args:
+        role: ``Generator`` or ``Discriminator``.
+        option: as the user types it, for the refusal.
+        path: of the file.
+        family: name of the family of networks.
+
+    Raises:
+        Refusal: the file is no state dict, or not one of that role in that family.
+    """
+    weights = read_weights(option, path)
+    network = getattr(find_family(family), role).from_state_dict(weights)
+    fill(network, weights, option, path)
+    return network.eval()
+
+
+def _unlike(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[str]:
+    for key, value in own.items():
+        if key not in weights:
+            if not key.endswith("num_batches_tracked"):
+                yield f"{key} {_shape(value)} is missing in the file"
+        elif weights[key].shape != value.shape:
+            yield f"{key} is {_shape(weights[key])} in the file and {_shape(value)} in the network"
+
+
+def _shape(value: Tensor) -> str:
+    return str(tuple(value.shape))
+
+
+def _first(keys: list[str]) -> str:
+    return ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
