@@ -17,7 +17,7 @@ from dcgan_lightning.networks import Network, describe
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.optimizers import checked
 from dcgan_lightning.sampling import eval_mode
-from dcgan_lightning.schedule import DRule, Fakes, LatentsPolicy, Scalars, UpdateRatio, logits_of
+from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, UpdateRatio, logits_of
 
 CHECKPOINT_KEY = "dcgan_lightning"  # where a checkpoint keeps the record of its networks
 
@@ -117,21 +117,21 @@ class GANModule(LightningModule):
         """One iteration on this rank's real images, uint8 (N, C, H, W); returns its scalars, still on the device."""
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[attr-defined]  # two, hence a list
         real = to_float(images, self.dtype).contiguous(memory_format=self.memory_format)  # (N, C, H, W) in [-1, 1]
-        d_due, g_due = self.ratio.d_due(self.iteration), self.ratio.g_due(self.iteration)
-        fakes = Fakes(self.generator, lambda stream: self.sample_latents(stream, len(real)), g_due)
+        turn = self.ratio.turn(self.iteration)
+        fakes = Fakes(self.generator, self.latents, turn, lambda latents: self.sample_latents(latents, len(real)))
         scalars: Scalars = {}
         with one_global_step(optimizer_d, optimizer_g):
-            if d_due:
-                scalars |= self.update_d(optimizer_d, real, self.latents.for_d(fakes))
-            if g_due:
-                scalars |= self.update_g(optimizer_g, self.latents.for_g(fakes))
+            if turn.d_due:
+                scalars |= self.update_d(optimizer_d, real, fakes.for_d())
+            if turn.g_due:
+                scalars |= self.update_g(optimizer_g, fakes.for_g())
         return scalars
 
     def update_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor) -> Scalars:
         """Maximise log D(x) + log(1 - D(G(z)))."""
         losses: list[Tensor] = []
         scalars: Scalars = {}
-        for loss, terms in self.d_rule(self.discriminator, self.loss, real, fake.detach()):
+        for loss, terms in self.d_rule(self.discriminator, self.loss, real, fake):
             self.descend(optimizer, loss)
             losses.append(loss.detach())
             scalars |= terms
@@ -152,14 +152,21 @@ class GANModule(LightningModule):
         optimizer.step()
         torch.clear_autocast_cache()  # it may hold the weights as they were before the step
 
-    def sample_latents(self, stream: str, n: int) -> Tensor:
-        """This rank's rows of the latents of this iteration's global batch: (n, latent_dim) on the device."""
+    def sample_latents(self, latents: Latents, n: int) -> Tensor:
+        """This rank's latents for n real images, its rows of the global batch's: (n * per_image, latent_dim)."""
         ranks = self.trainer.world_size
-        z = sample_latents(self.seed, stream, self.iteration, n * ranks, self.generator.latent_dim)
+        rows = n * latents.per_image * ranks
+        z = sample_latents(self.seed, latents.stream, latents.iteration, rows, self.generator.latent_dim)
         z = rows_of_rank(z, self.trainer.global_rank, ranks)
         if self.device.type == "cuda":
             z = z.pin_memory()  # so that the copy need not wait for the device
         return z.to(self.device, self.dtype, non_blocking=True)
+
+    def newest_g_latents(self, n: int) -> Tensor:
+        """The first latents of the global batch that G was last updated with: (n, latent_dim) float32 on the CPU."""
+        newest = self.ratio.turn(self.iteration).last_g or 0
+        latents = self.latents.for_g(self.ratio.turn(newest))
+        return sample_latents(self.seed, latents.stream, latents.iteration, n, self.generator.latent_dim)
 
     def sync_buffers(self) -> None:
         """Give every rank rank 0's BatchNorm statistics; to be called by all ranks. DDP leaves each rank its own."""

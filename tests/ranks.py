@@ -44,7 +44,7 @@ def main(out, devices, kind, d_every, g_every):
     module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4)
     drawn = []
     sample = module.sample_latents
-    module.sample_latents = lambda stream, n: drawn.append(sample(stream, n)) or drawn[-1]
+    module.sample_latents = lambda latents, n: drawn.append(sample(latents, n)) or drawn[-1]
     data = Images(some_images(44), GLOBAL_BATCH // devices, out / "cache")  # the last batch is half
     fit = trainer(out, ITERATIONS, devices=devices, precision=precision)
     fit.fit(module, datamodule=data)

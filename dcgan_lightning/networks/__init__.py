@@ -7,7 +7,7 @@ checkpoint needs no pickled class: a family name and keyword values rebuild the 
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self
 
@@ -40,6 +40,12 @@ class Network(nn.Module):
 
 def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def sides(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width, of the side of a square or of (height, width)."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
 
 
 def families() -> list[str]:
