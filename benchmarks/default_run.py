@@ -40,7 +40,7 @@ def seconds(*command: str) -> float:
 
 def digits(image_size: int = 32) -> torch.Tensor:
     """The shipped digits as the default run sees them, (10000, 1, 32, 32) uint8."""
-    data = MNISTDataModule("mnist_mini", None, image_size, 1, 128, False, 0, None, 0, None)
+    data = MNISTDataModule("mnist_mini", None, image_size, 1, 128, "shuffle", False, 0, None, 0, None)
     data.setup()
     return data.images
 

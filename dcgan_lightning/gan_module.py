@@ -18,6 +18,7 @@ from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.optimizers import checked
 from dcgan_lightning.sampling import eval_mode
 from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, UpdateRatio, logits_of
+from dcgan_lightning.weights import fill, read_weights
 
 CHECKPOINT_KEY = "dcgan_lightning"  # where a checkpoint keeps the record of its networks
 
@@ -40,9 +41,12 @@ class GANModule(LightningModule):
         seed: of the latents.
         channels_last: keep weights and images as N x H x W x C in memory, which convolutions run faster on. It sums in
             another order than the contiguous format, so that results differ by rounding.
+        batch_norm: whether the networks have BatchNorm layers. Those of the guide take it from here as well.
+        generator_weights, discriminator_weights: files of state dicts to start from, instead of what ``init`` draws.
 
     Raises:
-        Refusal: a ratio that trains nothing in some iterations, or hyperparameters that the optimizer refuses.
+        Refusal: a ratio that trains nothing in some iterations, hyperparameters that the optimizer refuses, networks
+            that cannot do with or without BatchNorm as asked, or weights of other networks.
     """
 
     generator: Network
@@ -64,6 +68,9 @@ class GANModule(LightningModule):
         g_every: int,
         seed: int,
         channels_last: bool,
+        batch_norm: bool,
+        generator_weights: str | None,
+        discriminator_weights: str | None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -71,11 +78,24 @@ class GANModule(LightningModule):
         self.loss, self.latents, self.d_rule = loss, latents, d_rule
         self.ratio = UpdateRatio(d_every, g_every)
         self.seed = seed
+        self._refuse_other_norm(batch_norm)
         init(generator)
         init(discriminator)
+        for role, path in (("generator", generator_weights), ("discriminator", discriminator_weights)):
+            if path is not None:
+                option = f"model.{role}_weights"
+                fill(getattr(self, role), read_weights(option, path), option, path)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.make_optimizers = [checked("optimizer_d", optimizer_d, lr), checked("optimizer_g", optimizer_g, lr)]
+
+    def _refuse_other_norm(self, batch_norm: bool) -> None:
+        there_is = any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in self.modules())
+        if there_is != batch_norm:
+            problem = (
+                f"these networks {'have' if there_is else 'do not have'} BatchNorm; only model=guide leaves a choice"
+            )
+            raise Refusal("model.batch_norm", batch_norm, problem, f"model.batch_norm={str(there_is).lower()}")
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.discriminator, self.generator

@@ -27,9 +27,9 @@ def composed(*overrides, name="train"):
 class Images(ImageDataModule):
     """A data module over images that are handed to it, (N, C, H, W) uint8."""
 
-    def __init__(self, images, batch_size, cache_dir, seed=0):
+    def __init__(self, images, batch_size, cache_dir, seed=0, sampling="shuffle"):
         size = list(images.shape[2:])
-        super().__init__(None, size, images.shape[1], batch_size, False, 0, str(cache_dir), seed, None)
+        super().__init__(None, size, images.shape[1], batch_size, sampling, False, 0, str(cache_dir), seed, None)
         self.source = images
 
     def load(self):
@@ -56,6 +56,9 @@ def gan(generator, discriminator, d_every=1, g_every=1, lr=2e-4, betas=(0.5, 0.9
         g_every=g_every,
         seed=seed,
         channels_last=channels_last,
+        batch_norm=any("BatchNorm" in type(m).__name__ for n in (generator, discriminator) for m in n.modules()),
+        generator_weights=None,
+        discriminator_weights=None,
     )
 
 
@@ -64,6 +67,7 @@ def trainer(folder, max_steps, callbacks=(), **settings):
     defaults = {
         "max_epochs": None,
         "default_epochs": 1,
+        "fraction": 1.0,
         "accelerator": "cpu",
         "devices": 1,
         "num_nodes": 1,

@@ -9,7 +9,7 @@ from torchvision.datasets import CIFAR10
 
 from dcgan_lightning.data.classes import Classes, select_classes
 from dcgan_lightning.data.download import find_or_download
-from dcgan_lightning.data.module import ImageDataModule
+from dcgan_lightning.data.module import ImageDataModule, Sampling
 from dcgan_lightning.data.resize import cover, with_channels
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -41,6 +41,7 @@ class CIFAR10DataModule(ImageDataModule):
         image_size: int | Sequence[int],
         channels: int,
         batch_size: int,
+        sampling: Sampling,
         drop_last: bool,
         num_workers: int,
         cache_dir: str | None,
@@ -48,7 +49,9 @@ class CIFAR10DataModule(ImageDataModule):
         digit: Classes,
         allow_upscale: bool,
     ) -> None:
-        super().__init__(root, image_size, channels, batch_size, drop_last, num_workers, cache_dir, seed, digit)
+        super().__init__(
+            root, image_size, channels, batch_size, sampling, drop_last, num_workers, cache_dir, seed, digit
+        )
         self.classes = select_classes(digit, NAMES)
         if not allow_upscale:
             self.refuse_enlarging(SIDE, SIDE)

@@ -12,7 +12,7 @@ from torch import Tensor
 from dcgan_lightning.data.cache import ImageCache, Recipe, Report
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import upright_size
-from dcgan_lightning.data.module import ImageDataModule
+from dcgan_lightning.data.module import ImageDataModule, Sampling
 from dcgan_lightning.data.sources import Entry, Source
 from dcgan_lightning.errors import Refusal
 
@@ -34,6 +34,7 @@ class FileDataModule(ImageDataModule):
         image_size: int | Sequence[int],
         channels: int,
         batch_size: int,
+        sampling: Sampling,
         drop_last: bool,
         num_workers: int,
         cache_dir: str | None,
@@ -42,7 +43,9 @@ class FileDataModule(ImageDataModule):
         skip_bad_files: bool,
         allow_upscale: bool,
     ) -> None:
-        super().__init__(root, image_size, channels, batch_size, drop_last, num_workers, cache_dir, seed, digit)
+        super().__init__(
+            root, image_size, channels, batch_size, sampling, drop_last, num_workers, cache_dir, seed, digit
+        )
         self.skip_bad_files = skip_bad_files
         self.allow_upscale = allow_upscale
         self.recipe = Recipe(self.height, self.width, channels)

@@ -12,7 +12,7 @@ from torchvision import datasets
 
 from dcgan_lightning.data.classes import Classes, select_classes
 from dcgan_lightning.data.download import find_or_download
-from dcgan_lightning.data.module import ImageDataModule
+from dcgan_lightning.data.module import ImageDataModule, Sampling
 from dcgan_lightning.data.resize import fit, with_channels
 from dcgan_lightning.errors import Refusal
 
@@ -48,13 +48,16 @@ class MNISTDataModule(ImageDataModule):
         image_size: int | Sequence[int],
         channels: int,
         batch_size: int,
+        sampling: Sampling,
         drop_last: bool,
         num_workers: int,
         cache_dir: str | None,
         seed: int,
         digit: Classes,
     ) -> None:
-        super().__init__(root, image_size, channels, batch_size, drop_last, num_workers, cache_dir, seed, digit)
+        super().__init__(
+            root, image_size, channels, batch_size, sampling, drop_last, num_workers, cache_dir, seed, digit
+        )
         if variant not in get_args(Variant):
             allowed = ", ".join(get_args(Variant))
             raise Refusal(

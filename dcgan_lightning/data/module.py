@@ -3,21 +3,23 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import platformdirs
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.distributed import DistributedSampler
 
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import TRANSFORM_VERSION
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.noise import generator
+
+Sampling = Literal["shuffle", "replacement"]
 
 
 class ImageRows(Dataset[Tensor]):
@@ -40,6 +42,35 @@ class ImageRows(Dataset[Tensor]):
         return self.images.index_select(0, torch.tensor(indices))  # (len(indices), C, H, W)
 
 
+class DrawnWithReplacement(Sampler[int]):
+    """As many draws from a data set as it has images, each from all of them, so that some come twice and some never.
+
+    Drawn anew in each epoch, from its number alone; of the draws of a global batch a device has every W-th, as
+    DistributedSampler deals them out. The interface is DistributedSampler's: Lightning tells the epoch.
+
+    Args:
+        size: images in the data set.
+        num_replicas: devices, W.
+        rank: of this device.
+        seed: of the draws.
+    """
+
+    def __init__(self, size: int, num_replicas: int, rank: int, seed: int) -> None:
+        self.size, self.num_replicas, self.rank, self.seed = size, num_replicas, rank, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size // self.num_replicas
+
+    def __iter__(self) -> Iterator[int]:
+        draws = generator(self.seed, "replacement", self.epoch).integers(0, self.size, len(self) * self.num_replicas)
+        return iter(draws[self.rank :: self.num_replicas].tolist())
+
+
 class ImageDataModule(LightningDataModule):
     """Base of the data sets. A subclass says in :meth:`load` how its images come about.
 
@@ -48,6 +79,7 @@ class ImageDataModule(LightningDataModule):
         image_size: side of the square images, or [height, width], pixels.
         channels: 1 (grey) or 3 (RGB).
         batch_size: images per device and iteration.
+        sampling: ``shuffle``: each image once an epoch; ``replacement``: each image of a batch drawn from all.
         drop_last: leave out the last batch of an epoch where it is smaller.
         num_workers: processes that gather batches; 0: the training process itself.
         cache_dir: folder for all that is written besides the run folder; None: the user's cache folder.
@@ -72,6 +104,7 @@ class ImageDataModule(LightningDataModule):
         image_size: int | Sequence[int],
         channels: int,
         batch_size: int,
+        sampling: Sampling,
         drop_last: bool,
         num_workers: int,
         cache_dir: str | None,
@@ -85,6 +118,11 @@ class ImageDataModule(LightningDataModule):
             raise Refusal("data.channels", channels, "images have 1 channel (grey) or 3 (RGB)", "data.channels=3")
         self.channels = channels
         self.batch_size = _whole_number("data.batch_size", batch_size, 1, "data.batch_size=128")
+        if sampling not in get_args(Sampling):
+            raise Refusal(
+                "data.sampling", sampling, f"there is {', '.join(get_args(Sampling))}", "data.sampling=shuffle"
+            )
+        self.sampling = sampling
         self.drop_last = drop_last
         self.num_workers = _whole_number("data.num_workers", num_workers, 0, "data.num_workers=0")
         self.cache_dir = Path(cache_dir or platformdirs.user_cache_dir("dcgan_lightning")).expanduser().resolve()
@@ -136,7 +174,7 @@ class ImageDataModule(LightningDataModule):
         return self.images[torch.from_numpy(order[:n])]
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of (batch_size, C, H, W) uint8, without labels, shuffled anew in every epoch.
+        """Batches of (batch_size, C, H, W) uint8, without labels, shuffled or drawn anew in every epoch.
 
         With W devices the k-th global batch holds the rows [k*B*W, (k+1)*B*W) of the epoch's permutation, of which a
         device has every W-th: the images of a batch of 256 are the same on one device and on four. Where the last rows
@@ -149,9 +187,11 @@ class ImageDataModule(LightningDataModule):
         rows = ImageRows(self.images)
         # Used on one device too, so that the permutation does not depend on the number of devices. Lightning leaves a
         # DistributedSampler in place, and tells it the epoch.
-        sampler: DistributedSampler[Tensor] = DistributedSampler(
+        sampler: Sampler[int] = DistributedSampler(
             rows, num_replicas=world_size, rank=rank, shuffle=True, seed=self.seed, drop_last=self.drop_last
         )
+        if self.sampling == "replacement":
+            sampler = DrawnWithReplacement(len(rows), world_size, rank, self.seed)
         return DataLoader(
             rows,
             batch_size=self.batch_size,

@@ -27,6 +27,7 @@ def options(tmp_path):
         "image_size": 16,
         "channels": 3,
         "batch_size": 4,
+        "sampling": "shuffle",
         "drop_last": False,
         "num_workers": 0,
         "cache_dir": str(tmp_path / "cache"),

@@ -15,6 +15,7 @@ OPTIONS = {
     "image_size": [1, 2],
     "channels": 1,
     "batch_size": 4,
+    "sampling": "shuffle",
     "drop_last": False,
     "num_workers": 0,
     "cache_dir": None,
