@@ -30,7 +30,8 @@ def train(cfg: DictConfig) -> None:
     data.setup("fit")
     data.refuse_small_set(devices)
     model.refuse_other_images(data.images.shape[1:])
-    callbacks = [build(cfg, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
+    made = [name for name, node in cfg.callbacks.items() if node is not None and name != "console"]  # an option of one
+    callbacks = [build(cfg, f"callbacks.{name}") for name in made]
     for fid in (callback for callback in callbacks if isinstance(callback, FID)):
         fid.refuse_unfit(data.images)
     with run_folder.claimed(cfg) as folder, own_command_for_other_ranks(folder):

@@ -113,10 +113,25 @@ def total_iterations(trainer: Trainer) -> int:
     return min(limits, default=sys.maxsize)
 
 
-def due(trainer: Trainer, every: int) -> bool:
-    """Whether what happens every so many iterations, and after the last one, is to happen now.
+def epochs_done(trainer: Trainer) -> int | None:
+    """How many epochs have ended, or None in the middle of one; asked in ``on_train_batch_end``, as :func:`due` is."""
+    epochs, iterations = divmod(trainer.global_step, trainer.num_training_batches)
+    return None if iterations else int(epochs)
+
+
+def due(trainer: Trainer, every: int | None, every_epochs: int | None = None) -> bool:
+    """Whether what happens every so many iterations or epochs, and after the last iteration, is to happen now.
 
     Asked in ``on_train_batch_end``: later, Lightning counts an epoch that ``max_steps`` cut short as a whole one, and a
     checkpoint would say so.
+
+    Args:
+        trainer: in training.
+        every: iterations between two times; None: iterations do not count.
+        every_epochs: epochs between two times; None: epochs do not count.
     """
-    return trainer.global_step % every == 0 or trainer.global_step == total_iterations(trainer)
+    if trainer.global_step == total_iterations(trainer):
+        return True
+    epochs = epochs_done(trainer) if every_epochs is not None else None
+    by_epochs = epochs is not None and every_epochs is not None and epochs % every_epochs == 0
+    return by_epochs or (every is not None and trainer.global_step % every == 0)
