@@ -107,7 +107,16 @@ def network_of_weights(role: str, option: str, path: str, family: str) -> Networ
         Refusal: the file is no state dict, or not one of that role in that family.
     """
     weights = read_weights(option, path)
-    network = getattr(find_family(family), role).from_state_dict(weights)
+    make = getattr(find_family(family), role).from_state_dict
+    try:
+        network = make(weights)
+    except (Refusal, ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        if isinstance(error, Refusal) and error.option in (option, "model"):
+            raise
+        # A family computes sizes from shapes; those of a stranger's tensors may make none, or no possible ones.
+        reason = f"{error.option}={error.value}: {error.problem}" if isinstance(error, Refusal) else str(error)
+        problem = f"no {role.lower()} of {family} has tensors of such shapes ({reason})"
+        raise Refusal(option, path, problem, "name the family that these weights belong to: model=...") from error
     fill(network, weights, option, path)
     return network.eval()
 

@@ -5,9 +5,11 @@ import torch
 from safetensors.torch import save_file
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.networks import families
 from dcgan_lightning.networks.dcgan import Discriminator, Generator
 from dcgan_lightning.weights import fill, network_of_weights, read_weights
 from tests.reference.tutorial import NetD, NetG
+from tests.support import CONF, composed_module
 
 
 def small(width=4):
@@ -110,8 +112,38 @@ def test_a_file_that_is_not_there_or_cannot_be_read_is_refused(tmp_path):
             read_weights("weights", str(broken))
 
 
-@pytest.mark.parametrize(("role", "network"), [("Generator", NetD()), ("Discriminator", NetG())])
-def test_the_weights_of_the_other_network_are_refused(tmp_path, role, network):
-    path = written(tmp_path, network.state_dict())
-    with pytest.raises(Refusal, match=r"weights|network"):
-        network_of_weights(role, "weights", path, "dcgan")
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("role", ["Generator", "Discriminator"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        NetG(8, 4, 3).state_dict(),
+        NetD(3, 4).state_dict(),
+        {f"{name}.{i}.weight": torch.zeros(2) for name in ("main", "model") for i in range(14)},
+        {f"{name}.{i}.weight": torch.zeros(0, 5, 0, 2) for name in ("main", "model") for i in range(14)},
+        {f"{name}.{i}.weight": torch.zeros(7, 11) for name in ("main", "model") for i in range(14)},
+    ],
+    ids=["tutorial's G", "tutorial's D", "vectors", "nothing", "matrices"],
+)
+def test_the_weights_of_something_else_are_refused_under_the_option_that_names_them(tmp_path, family, role, weights):
+    path = written(tmp_path, weights)
+    option = {"Generator": "weights", "Discriminator": "discriminator_weights"}[role]
+    if family == "dcgan" and weights.keys() == {"Generator": NetG(), "Discriminator": NetD()}[role].state_dict().keys():
+        assert network_of_weights(role, option, path, family).config["image_size"] == [64, 64]
+        return
+    with pytest.raises(Refusal) as refusal:
+        network_of_weights(role, option, path, family)
+    assert refusal.value.option == option
+
+
+@pytest.mark.parametrize("model", [path.stem for path in sorted(CONF.glob("model/*.yaml"))])
+def test_every_model_comes_back_from_its_state_dicts(tmp_path, model):
+    narrow = ("model.generator.width=4", "model.discriminator.width=4")
+    module = composed_module(f"model={model}", "data=mnist", "data.image_size=48", *narrow)
+    family = type(module.generator).__module__.rpartition(".")[2]
+    for role, network in (("Generator", module.generator), ("Discriminator", module.discriminator)):
+        again = network_of_weights(role, "weights", written(tmp_path, network.state_dict()), family)
+        assert not again.training
+        assert list(again.state_dict()) == list(network.state_dict())
+        for key, value in again.state_dict().items():
+            assert torch.equal(value, network.state_dict()[key]), key
