@@ -18,7 +18,7 @@ NARROW, LATENTS, BATCH, ITERATIONS = 4, 6, 8, 7
 
 
 def tutorial_loop(net_g, net_d, batches, latents):
-    z = [latents("d", i, len(real)) for i, real in enumerate(batches)]
+    z = [latents("d", i, len(real))[:, :, None, None] for i, real in enumerate(batches)]
     rows = algorithm.train(net_g, net_d, batches, z, 1, 1, lr=0.0002, betas=(0.5, 0.999))
     return [(row["loss_d"], row["loss_g"]) for row in rows]
 
@@ -33,7 +33,7 @@ def of_anime(d_every, g_every):
     return (anime.NetG, anime.NetD, 100, loop, 96, 3, 3_578_560, 2_767_297)
 
 
-TUTORIAL = (tutorial.NetG, tutorial.NetD, 100, tutorial_loop, 64, 3, 3_576_704, 2_765_568)
+TUTORIAL = (tutorial.NetG, lambda ndf=64: tutorial.NetD(ndf=ndf), 100, tutorial_loop, 64, 3, 3_576_704, 2_765_568)
 # Networks, latents, loop, image size, channels, parameters of G and of D (None: not published).
 PUBLISHED = {
     "celeba_cpu": TUTORIAL,

@@ -53,7 +53,7 @@ class NetD(nn.Module):
 
 
 def train(net_g, net_d, batches, latents, d_every, g_every):
-    """``latents(stream, iteration, n)`` gives (n, nz). Returns (loss_d, loss_g), None where not due, of each iteration."""
+    """``latents(stream, iteration, n)`` gives (n, nz). Returns each (loss_d, loss_g), None where not due."""
     criterion = nn.BCEWithLogitsLoss()
     adam_d = torch.optim.Adam(net_d.parameters(), lr=0.0002, betas=(0.5, 0.999))
     adam_g = torch.optim.Adam(net_g.parameters(), lr=0.0002, betas=(0.5, 0.999))

@@ -40,7 +40,7 @@ class NetG(nn.Module):
 class NetD(nn.Module):
     """Up to its logits: the tutorial ends in Sigmoid, which has no parameters."""
 
-    def __init__(self, ndf=64, nc=3):
+    def __init__(self, nc=3, ndf=64):
         super().__init__()
         self.main = nn.Sequential(
             nn.Conv2d(nc, ndf, 4, 2, 1, bias=False),
