@@ -39,7 +39,8 @@ def train(cfg: DictConfig) -> None:
         trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
         checkpoints.refuse_finished(checkpoint, trainer)
         run_folder.opening_words(trainer, data, folder, checkpoint)
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with run_folder.recorded(trainer, data, folder, checkpoint):
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         run_folder.closing_words(trainer, folder)
 
 

@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,31 +16,41 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.run_folder import interrupted
 from dcgan_lightning.sampling import NonFiniteImagesError
+from dcgan_lightning.sweep import Sweep, is_cell
 
 CONF = Path(__file__).parent.parent / "conf"
 FAILED, REFUSED = 1, 2  # exit codes
+SAID = (Refusal, HydraException, OmegaConfBaseException, NonFiniteImagesError)  # in one message, without a traceback
 
 
 def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 or 2.
 
-    In a sweep (``-m``) a cell that fails is reported, and the others run all the same. HYDRA_FULL_ERROR=1 shows
-    tracebacks.
+    In a sweep (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of
+    all is made at the end, or when somebody stops the sweep. HYDRA_FULL_ERROR=1 shows tracebacks.
 
     Args:
         verb: does the work; raises Refusal for what cannot work.
         config_name: of the primary config.
     """
     codes = [0]
-    cells: list[str] = []  # run folders of the cells that were begun
+    begun: list[str] = []  # folders that Hydra made for the run, or for the cells so far
+    sweep = Sweep()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     before = _folders_there()
 
     def cell(cfg: DictConfig) -> None:
         made = Path(HydraConfig.get().runtime.output_dir)
-        cells.append(str(made))
-        with _hydra_errors(full_error), _one_message(codes, config_name, full_error), _no_empty_folder(made, before):
+        begun.append(str(made))
+        with (
+            _hydra_errors(full_error),
+            _one_message(codes, config_name, full_error, others_follow=is_cell()),
+            sweep.recorded(cfg),
+            _no_empty_folder(made, before),
+        ):
+            sweep.go_on(cfg)
             verb(cfg)
 
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(cell)
@@ -48,10 +59,12 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
         try:
             main()
         except (ValueError, OSError) as error:
-            if cells:
+            if begun:
                 raise
             # Hydra's own: a group set to a value that is no name, a run folder that cannot be made.
             raise Refusal(" ".join(sys.argv[1:]), "", str(error), f"python {config_name}.py --help") from error
+        finally:
+            sweep.finish()
     if max(codes):
         sys.exit(max(codes))
 
@@ -89,19 +102,23 @@ def _no_empty_folder(made: Path, before: set[Path]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_message(codes: list[int], config_name: str, full_error: bool) -> Iterator[None]:
-    """Turn a refusal into its message and an exit code."""
+def _one_message(codes: list[int], config_name: str, full_error: bool, others_follow: bool = False) -> Iterator[None]:
+    """Turn a refusal into its message and an exit code; where other cells follow, every error but an interruption."""
     try:
         yield
-    except (Refusal, HydraException, OmegaConfBaseException, NonFiniteImagesError) as error:
-        if full_error:
+    except BaseException as error:
+        in_one_message = isinstance(error, SAID) and not full_error
+        if not in_one_message and (not others_follow or interrupted(error)):
             raise
-        codes.append(FAILED if isinstance(error, NonFiniteImagesError) else REFUSED)
-        verdict = "Stopped" if isinstance(error, NonFiniteImagesError) else "Refused"
-        print(f"{verdict}: {_message(error, config_name)}", file=sys.stderr)
+        refused = isinstance(error, SAID) and not isinstance(error, NonFiniteImagesError)
+        codes.append(REFUSED if refused else FAILED)
+        if in_one_message:
+            print(f"{'Refused' if refused else 'Stopped'}: {_message(error, config_name)}", file=sys.stderr)
+        else:
+            traceback.print_exception(error)
 
 
-def _message(error: Exception, config_name: str) -> str:
+def _message(error: BaseException, config_name: str) -> str:
     """The words of an error, Hydra's with what would have been allowed."""
     words = str(error).strip().partition("\nConfig search path:")[0].strip()
     if isinstance(error, Refusal | NonFiniteImagesError):

@@ -1,6 +1,9 @@
 """The folder of one run: claimed before anything is written, and described at the start and at the end."""
 
+import json
+import math
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,12 +11,15 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from dcgan_lightning import checkpoints
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.trainer import total_iterations
+from dcgan_lightning.whole_files import written_whole
 
 
 @contextmanager
@@ -68,7 +74,7 @@ def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpo
     count, *shape = data.images.shape
     batch, devices = data.batch_size, trainer.world_size
     hardware = type(trainer.accelerator).__name__.removesuffix("Accelerator")
-    print(f"run folder    {_shown(folder)}")
+    print(f"run folder    {shown(folder)}")
     if checkpoint is not None:
         (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
         print(f"goes on from  {checkpoint} (an epoch under way begins its order of images anew)")
@@ -77,32 +83,96 @@ def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpo
     print(f"trained on    {hardware}, precision {trainer.precision}", flush=True)
 
 
+@contextmanager
+def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> Iterator[None]:
+    """Leave ``run.json`` when training ends, however it ends; what was refused leaves none. Rank 0 writes.
+
+    ``iterations`` and ``epochs`` count from the very first iteration; ``seconds`` and ``images_per_s`` are those of
+    this run alone, with all that it did besides training.
+    """
+    first = checkpoints.read("ckpt_path", checkpoint)["global_step"] if checkpoint and trainer.is_global_zero else 0
+    began, problem = time.monotonic(), None
+    try:
+        yield
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        if trainer.is_global_zero and not isinstance(problem, Refusal):
+            record = _lengths(trainer, data, first, time.monotonic() - began)
+            _write_record(folder, problem, record)
+
+
+def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float) -> dict[str, int | float | None]:
+    done, an_epoch = trainer.global_step, trainer.num_training_batches  # the latter infinite before training begins
+    images = min(len(data.images), an_epoch * data.batch_size * trainer.world_size)  # in an epoch
+    return {
+        "iterations": done,
+        "epochs": round(done / an_epoch, 4),
+        "iterations_per_epoch": int(an_epoch) if math.isfinite(an_epoch) else None,
+        "seconds": round(seconds, 3),
+        "images_per_s": round(max(0, done - first) * images / an_epoch / seconds, 3),
+    }
+
+
+def _write_record(folder: Path, problem: BaseException | None, lengths: dict[str, int | float | None]) -> None:
+    # Hydra's own config is out of reach while ranks are started.
+    hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
+    record = {
+        "status": "finished" if problem is None else "failed",
+        "error": None if problem is None else in_words(problem),
+        **lengths,
+        "experiment": hydra.runtime.choices.get("experiment"),
+    }
+    with written_whole(folder / "run.json") as path:
+        path.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether somebody stopped this process; Lightning turns Ctrl+C into a ``SystemExit``."""
+    stops = (KeyboardInterrupt, SIGTERMException)
+    return isinstance(error, stops) or (isinstance(error, SystemExit) and isinstance(error.__context__, stops))
+
+
+def in_words(error: BaseException) -> str:
+    """What ended a run, as its records say it."""
+    if interrupted(error):
+        return "interrupted"
+    name = "Refused" if isinstance(error, Refusal) else type(error).__name__
+    return f"{name}: {error}" if str(error) else name
+
+
 def closing_words(trainer: Trainer, folder: Path) -> None:
     """Say where everything is, the best FID, and what to type next."""
     if not trainer.is_global_zero:
         return
-    here = _shown(folder)
+    here = shown(folder)
     print(f"\nrun folder    {here}")
     for fid in (callback for callback in trainer.callbacks if isinstance(callback, FID)):  # type: ignore[attr-defined]
         if fid.features is not None and fid.best is not None and (folder / "checkpoints" / "best.ckpt").is_file():
             value, iteration = fid.best
             print(f"best FID      {value:.2f} ({fid.features.tag}) after {iteration} iterations: checkpoints/best.ckpt")
-    longer = (f"ckpt_path={here}", f"trainer.max_steps={2 * total_iterations(trainer)}")
+    longer = _overrides_to_go_on(folder, 2 * total_iterations(trainer))
     commands = {
         "curves": ["tensorboard", "--logdir", here],
         "samples": ["python", "generate.py", f"ckpt_path={here}", "n=64", "seed=0"],
-        "go on": ["python", "train.py", *_overrides_to_go_on(folder), *longer],
+        "go on": ["python", "train.py", f"ckpt_path={here}", *longer],
     }
     for name, command in commands.items():
         print(f"{name:13} {shlex.join(command)}", flush=True)
 
 
-def _overrides_to_go_on(folder: Path) -> list[str]:
+def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
     overrides = OmegaConf.create((folder / ".hydra" / "overrides.yaml").read_text())
-    replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=")
-    return [override for override in map(str, overrides) if not override.startswith(replaced)]
+    length = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
+    replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=", "trainer.fraction=")
+    kept = [override for override in map(str, overrides) if not override.startswith(replaced)]
+    # What an experiment sets would end the run earlier.
+    freed = [] if length.max_epochs is None else ["trainer.max_epochs=null"]
+    freed += [] if length.fraction == 1 else ["trainer.fraction=1"]
+    return [*kept, f"trainer.max_steps={max_steps}", *freed]
 
 
-def _shown(folder: Path) -> str:
+def shown(folder: Path) -> str:
     """As short as it can be typed from the current directory."""
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

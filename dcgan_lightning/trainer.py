@@ -22,6 +22,7 @@ def make_trainer(
     max_steps: int | None,
     max_epochs: int | None,
     default_epochs: int,
+    fraction: float,
     accelerator: str,
     devices: int | str | list[int],
     num_nodes: int,
@@ -35,6 +36,7 @@ def make_trainer(
         max_steps: iterations, None for no such limit.
         max_epochs: passes over the data, None for no such limit.
         default_epochs: passes over the data where neither limit is given.
+        fraction: of each of these lengths that is trained, above 0 and up to 1; a length stays at least 1.
         accelerator, devices, num_nodes: as in Lightning.
         strategy: as in Lightning; ``auto`` takes DDP that bears unused parameters for more than one device.
         precision: of the arithmetic, as in Lightning.
@@ -45,6 +47,10 @@ def make_trainer(
     """
     limits = {"trainer__max_steps": max_steps, "trainer__max_epochs": max_epochs, "trainer__num_nodes": num_nodes}
     refuse_below(1, **{name: value for name, value in limits.items() if value is not None})
+    if not 0 < fraction <= 1:
+        raise Refusal(
+            "trainer.fraction", fraction, "has to be above 0 and at most 1", "for instance trainer.fraction=0.1"
+        )
     for name in {"gradient_clip_val", "accumulate_grad_batches"} & set(settings):
         raise Refusal(f"trainer.{name}", settings[name], "has no effect on two alternating updates", "leave it out")
     if strategy not in STRATEGIES:
@@ -52,6 +58,7 @@ def make_trainer(
         raise Refusal("trainer.strategy", strategy, problem, "leave it out: auto takes what suits the devices")
     if max_steps is None and max_epochs is None:
         max_epochs = default_epochs
+    max_steps, max_epochs = (_shortened(length, fraction) for length in (max_steps, max_epochs))
     if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
         strategy = DDP
     # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
@@ -72,6 +79,10 @@ def make_trainer(
         log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
         **settings,
     )
+
+
+def _shortened(length: int | None, fraction: float) -> int | None:
+    return None if length is None else max(1, round(length * fraction))
 
 
 def count_devices(accelerator: str, devices: int | str | list[int]) -> int:

@@ -102,7 +102,7 @@ def test_the_run_folder_says_what_was_run(trained):
     assert config.trainer.max_steps == 12
     assert config.data.digit == 8
     assert "trainer.max_steps=12" in OmegaConf.load(folder / ".hydra" / "overrides.yaml")
-    weights = {"generator.safetensors", "discriminator.safetensors"}
+    weights = {"generator.safetensors", "discriminator.safetensors", "run.json"}
     assert weights | {"metrics.csv", "fid.csv", "checkpoints", "grids", "real.png", "tensorboard", ".hydra"} == {
         path.name for path in folder.iterdir()
     }
@@ -183,7 +183,13 @@ def test_callbacks_can_be_left_out_and_added(command):
     added = "+callbacks.mine._target_=lightning.pytorch.callbacks.LearningRateMonitor"
     run = command.tiny("callbacks.fid=null", "~callbacks.grid", "~callbacks.weights", added, "trainer.max_steps=2")
     assert run.code == 0
-    assert {path.name for path in run.folder.iterdir()} == {".hydra", "metrics.csv", "checkpoints", "tensorboard"}
+    assert {path.name for path in run.folder.iterdir()} == {
+        ".hydra",
+        "metrics.csv",
+        "checkpoints",
+        "tensorboard",
+        "run.json",
+    }
 
 
 def test_two_runs_with_the_same_seed_are_the_same_run(command):
