@@ -1,4 +1,7 @@
-"""Trains on CPU processes and keeps what each rank has: ``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY``."""
+"""Trains on CPU processes and keeps each rank's state: ``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY RULES``.
+
+RULES name what GANModule is told: the latents' policy and D's rule, joined by ``+``.
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from dcgan_lightning import schedule
 from dcgan_lightning.networks import Network
 from dcgan_lightning.networks.dcgan import Discriminator, Generator
 from tests.support import Images, gan, some_images, trainer
@@ -34,14 +38,25 @@ class PlainD(Network):
         return self.layers(images).flatten()
 
 
-def main(out, devices, kind, d_every, g_every):
+RULES = {
+    "SharedLatents": schedule.SharedLatents,
+    "FreshLatents": lambda: schedule.FreshLatents(g_per_image=2),
+    "CarriedLatents": schedule.CarriedLatents,
+    "SummedLosses": schedule.SummedLosses,
+    "SeparateSteps": schedule.SeparateSteps,
+    "StackedBatch": schedule.StackedBatch,
+}
+
+
+def main(out, devices, kind, d_every, g_every, rules):
     torch.manual_seed(0)
     if kind == "plain":
         networks, precision = (PlainG(), PlainD()), "64-true"
     else:
         sizes = {"image_size": 28, "channels": 1, "width": 4}
         networks, precision = (Generator(**sizes, latent_dim=LATENTS), Discriminator(**sizes)), "32-true"
-    module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4)
+    latents, d_rule = (RULES[name]() for name in rules.split("+"))
+    module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4, latents=latents, d_rule=d_rule)
     drawn = []
     sample = module.sample_latents
     module.sample_latents = lambda latents, n: drawn.append(sample(latents, n)) or drawn[-1]
@@ -55,4 +70,4 @@ def main(out, devices, kind, d_every, g_every):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), sys.argv[6])

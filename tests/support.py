@@ -41,11 +41,22 @@ def some_images(n, channels=1, size=28, seed=0):
     return torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=generator)
 
 
-def gan(generator, discriminator, d_every=1, g_every=1, lr=2e-4, betas=(0.5, 0.999), seed=0, channels_last=False):
-    """A GANModule of the given networks, all else as conf/ has it."""
+def gan(
+    generator,
+    discriminator,
+    d_every=1,
+    g_every=1,
+    lr=2e-4,
+    betas=(0.5, 0.999),
+    seed=0,
+    channels_last=False,
+    latents=None,
+    d_rule=None,
+):
+    """A GANModule of the given networks, all else as conf/ has it for a DCGAN."""
     adam = functools.partial(torch.optim.Adam, betas=betas)
     init = functools.partial(dcgan_normal, std=0.02)
-    policies = {"loss": BCE(), "latents": SharedLatents(), "d_rule": SummedLosses(), "init": init}
+    policies = {"loss": BCE(), "latents": latents or SharedLatents(), "d_rule": d_rule or SummedLosses(), "init": init}
     optimizers = {"lr": lr, "optimizer_d": adam, "optimizer_g": adam}
     return GANModule(
         generator,

@@ -20,9 +20,9 @@ def run(*command):
 def trained_by(tmp_path_factory):
     """What each rank has after twenty iterations: (devices, kind of networks) -> list over ranks."""
 
-    def train(devices, kind, d_every=1, g_every=1):
+    def train(devices, kind, d_every=1, g_every=1, rules="SharedLatents+SummedLosses"):
         out = tmp_path_factory.mktemp(f"{kind}{devices}")
-        done = run("-m", "tests.ranks", out, devices, kind, d_every, g_every)
+        done = run("-m", "tests.ranks", out, devices, kind, d_every, g_every, rules)
         assert done.returncode == 0, done.stderr
         return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(devices)]
 
@@ -47,6 +47,24 @@ def test_two_ranks_equal_one_process_on_the_whole_batch(trained_by, d_every, g_e
     for whole, one, two in zip(alone["latents"], first["latents"], second["latents"], strict=True):
         assert torch.equal(torch.stack([one, two], dim=1).flatten(0, 1), whole)
     for name, value in alone["weights"].items():
+        torch.testing.assert_close(first["weights"][name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rules", "d_every", "g_every"),
+    [
+        ("FreshLatents+SummedLosses", 1, 1),
+        ("FreshLatents+SeparateSteps", 1, 1),
+        ("FreshLatents+StackedBatch", 1, 1),
+        ("CarriedLatents+SummedLosses", 1, 5),
+        ("CarriedLatents+SeparateSteps", 5, 1),
+    ],
+)
+def test_two_ranks_equal_one_process_under_every_schedule(trained_by, rules, d_every, g_every):
+    (alone,), (first, second) = (trained_by(devices, "plain", d_every, g_every, rules) for devices in (1, 2))
+    for name, value in alone["weights"].items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
         torch.testing.assert_close(first["weights"][name], value, rtol=0, atol=1e-6)
 
 

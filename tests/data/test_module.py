@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
 from dcgan_lightning.data import ImageDataModule
+from dcgan_lightning.data.module import DrawnWithReplacement
 from dcgan_lightning.errors import Refusal
+from tests.support import Images, some_images
 
 OPTIONS = {
     "root": None,
@@ -165,3 +167,37 @@ def test_cache_dir_defaults_to_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Numbered(**OPTIONS).cache_dir.name == "dcgan_lightning"
     assert Numbered(**{**OPTIONS, "cache_dir": "~/here"}).cache_dir == tmp_path / "here"
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_draws_with_replacement_are_dealt_out_like_a_shuffle(world_size):
+    (alone,) = _epochs(1)
+    dealt = torch.stack([torch.tensor(list(draws)) for draws in _epochs(world_size)], dim=1).flatten()
+    assert dealt.tolist() == list(alone)[: len(dealt)]
+
+
+def _epochs(world_size, epoch=2):
+    samplers = [DrawnWithReplacement(40, world_size, rank, seed=3) for rank in range(world_size)]
+    for sampler in samplers:
+        sampler.set_epoch(epoch)
+    return samplers
+
+
+def test_draws_with_replacement_come_from_all_images_and_differ_between_epochs():
+    sampler = DrawnWithReplacement(2000, 1, 0, seed=3)
+    epochs = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+        # Of n images drawn n times, a fraction 1 - 1/e is seen: 0.632, with a standard deviation of 0.007.
+        assert 0.60 < len(set(epochs[-1])) / 2000 < 0.66
+    assert epochs[0] != epochs[1]
+
+
+def test_sampling_is_one_of_two(tmp_path):
+    images = some_images(20)
+    with pytest.raises(Refusal, match=r"data\.sampling=often: there is shuffle, replacement"):
+        Images(images, 4, tmp_path, sampling="often")
+    data = Images(images, 4, tmp_path, sampling="replacement")
+    data.setup()
+    assert isinstance(data.train_dataloader().sampler, DrawnWithReplacement)
