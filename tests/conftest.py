@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import generate as generate_verb
+import rebuild as rebuild_verb
 import train as train_verb
 from dcgan_lightning import cli
 
@@ -17,7 +18,10 @@ TINY = (
     "model.discriminator.width=4",
     "callbacks.fid.num_samples=64",
     "trainer.accelerator=cpu",
+    "callbacks.figures=null",  # half a second a run
 )
+FIGURES = "callbacks.figures={_target_:dcgan_lightning.callbacks.figures.Figures}"
+VERBS = {"train": train_verb.train, "generate": generate_verb.sample, "rebuild": rebuild_verb.rebuild}
 
 
 class Outcome:
@@ -44,7 +48,7 @@ class Outcome:
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
-    """Run ``train`` or ``generate`` with arguments in an empty working directory."""
+    """Run ``train``, ``generate`` or ``rebuild`` with arguments in an empty working directory."""
     return _command(tmp_path, monkeypatch, capfd)
 
 
@@ -56,10 +60,7 @@ def _command(cwd, monkeypatch, capture):
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
         code = 0
         try:
-            if script == "train":
-                cli.run(train_verb.train, "train")
-            else:
-                cli.run(generate_verb.sample, "generate")
+            cli.run(VERBS[script], script)
         except SystemExit as exit_:
             code = exit_.code
         printed = capture.readouterr() if capture else ("", "")
@@ -77,10 +78,10 @@ def _command(cwd, monkeypatch, capture):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A finished tiny run with FID: its outcome."""
+    """A finished tiny run with FID and figures: its outcome."""
     with pytest.MonkeyPatch.context() as patch:
         tiny = _command(tmp_path_factory.mktemp("trained"), patch, None).tiny
-        outcome = tiny("trainer.max_steps=12", "callbacks.fid.every=5", "callbacks.grid.every=5")
+        outcome = tiny("trainer.max_steps=12", "callbacks.fid.every=5", "callbacks.grid.every=5", FIGURES)
     assert outcome.code == 0
     return outcome
 

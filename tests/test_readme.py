@@ -10,7 +10,7 @@ from dcgan_lightning.options import check_options
 from tests.support import CONF, ROOT, composed
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^ {4}.*?(python (?:train|generate)\.py.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^ {4}.*?(python (?:train|generate|rebuild)\.py.*)$", README, re.MULTILINE)
 
 
 def test_the_readme_starts_with_the_two_commands():

@@ -1,0 +1,16 @@
+"""Make a run's pictures anew from its folder: ``python rebuild.py run=outputs/<model>_<data>/<time>``."""
+
+from omegaconf import DictConfig
+
+from dcgan_lightning import cli, rebuilding
+from dcgan_lightning.options import check_options
+
+
+def rebuild(cfg: DictConfig) -> None:
+    """Check the options, and rebuild."""
+    check_options(cfg)
+    rebuilding.rebuild(cfg.run)
+
+
+if __name__ == "__main__":
+    cli.run(rebuild, "rebuild")
