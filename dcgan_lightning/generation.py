@@ -1,68 +1,113 @@
 """Images from a checkpoint or from bare weights."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import math
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
-from dcgan_lightning import checkpoints, noise
+from dcgan_lightning import interpolation, noise, sample_files
 from dcgan_lightning.errors import Refusal, refuse_below
-from dcgan_lightning.networks import Network, families
-from dcgan_lightning.pictures import grid, save_png
+from dcgan_lightning.loading import load
 from dcgan_lightning.sampling import sample_images
-from dcgan_lightning.weights import network_of_weights
+from dcgan_lightning.selection import bar, draw, mean_pairwise_distance
 
 
 def generate(
     ckpt_path: str | None,
     weights: str | None,
+    discriminator_weights: str | None,
     model: str | None,
-    n: int,
+    n: int | None,
     seed: int,
+    latent_mean: float,
+    latent_std: float,
+    select_from: int | None,
+    interpolate: interpolation.Kind | None,
+    steps: int,
     save: Literal["grid", "images"],
+    format: sample_files.Format | None,
     out: str | None,
+    rows: int | None,
     columns: int,
     batch_size: int,
     device: str,
 ) -> None:
-    """Draw ``n`` latents, pass them through G, and save what comes out.
+    """Draw latents, pass them through G, and save what comes out.
 
     The latents depend on the seed alone: the same bits at any batch size, the first ones the same at any ``n``.
 
     Args:
         ckpt_path: a run folder (its best checkpoint by FID, else its last), or a checkpoint.
         weights: instead of it, a generator's state dict.
+        discriminator_weights: with ``weights`` and ``select_from``, a discriminator's state dict.
         model: with ``weights``, the family of networks that they belong to.
-        n: number of images.
+        n: images; with ``interpolate``, latents to walk through. Null: what ``rows`` and ``columns`` make.
         seed: of the latents.
-        save: ``grid`` for one picture, ``images`` for a PNG each, numbered from 0.
+        latent_mean, latent_std: each number of a latent is ``latent_mean + latent_std * standard normal``.
+        select_from: draw so many, and keep the ``n`` that D takes most for real, the best first.
+        interpolate: walk from each latent to the next one, along a straight line or a great circle.
+        steps: images of such a walk, both ends among them, in a row of their own.
+        save: ``grid`` for one picture (of walks also an animation), ``images`` for a file each, numbered from 0.
+        format: of the files. Null: what ``out`` ends in, else PNG, and GIF for the animation.
         out: the picture's file, or the images' folder, which has to be empty.
-        columns: images in a row of the grid.
+        rows: of the picture. Null: as many as ``n`` takes, and without ``n`` as many as there are columns.
+        columns: images in a row, where there are no ``steps``.
         batch_size: images at a time.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
 
     Raises:
-        Refusal: no generator can be made of what was given, or ``out`` is taken.
+        Refusal: no generator can be made of what was given, options contradict each other, or ``out`` is taken.
     """
-    refuse_below(1, n=n, columns=columns, batch_size=batch_size)
-    folder = _empty_folder(out) if save == "images" else None
-    picture = _picture_file(out) if save == "grid" and out is not None else None
-    generator, source = _load(ckpt_path, weights, model)
-    generator.to(_device(device))
-    print(f"generator  {source}")
-    batches = (sample_images(generator, z) for z in latents(seed, n, generator.latent_dim, batch_size))
-    if folder is None:
-        file = picture or _beside(source) / f"samples_n{n}_seed{seed}.png"
-        save_png(grid(torch.cat([images.cpu() for images in batches]), columns), file)
-        print(f"grid       {file}")
+    counts = {"n": n, "rows": rows, "columns": columns, "batch_size": batch_size, "select_from": select_from}
+    refuse_below(1, **{name: count for name, count in counts.items() if count is not None})
+    _refuse_spread(latent_mean, latent_std)
+    if interpolate is None:
+        n = shown = images_of(n, rows, columns)
     else:
-        _save_numbered(batches, folder, n, batch_size)
-        print(f"images     {folder}")
+        n = latents_of(n, rows, steps)
+        shown, columns = (n - 1) * steps, steps
+    drawn = _number_to_draw(n, select_from, interpolate)
+    networks = load(ckpt_path, weights, discriminator_weights, model, select_from is not None, device)
+    if save == "images":
+        output: sample_files.Output = sample_files.numbered(out, format, shown)
+    else:
+        stem = _stem(n, seed, latent_mean, latent_std, select_from, interpolate and f"{interpolate}{steps}")
+        strips = interpolate is not None
+        output = sample_files.pictures(out, format, networks.folder / stem, shown, columns, strips)
+    output.claim(networks.image_shape)
+    print(f"generator  {networks.source}")
+    standard = latents(seed, drawn, networks.generator.latent_dim, batch_size)
+    z = (latent_mean + latent_std * batch for batch in standard)
+    if interpolate is not None:
+        output.write(walk(networks.generator, torch.cat(list(z)), interpolate, steps, latent_mean, batch_size))
+    elif networks.discriminator is not None:
+        _write_best(networks.generator, networks.discriminator, z, drawn, n, batch_size, output)
+    else:
+        output.write(sample_images(networks.generator, batch) for batch in z)
+
+
+def images_of(n: int | None, rows: int | None, columns: int) -> int:
+    """How many images there are to be; by default a square of them."""
+    if n is None:
+        return (columns if rows is None else rows) * columns
+    if rows is not None and rows != -(-n // columns):
+        problem = f"n={n} images in columns={columns} are {-(-n // columns)} rows"
+        raise Refusal("rows", rows, problem, "leave out n or rows")
+    return n
+
+
+def latents_of(n: int | None, rows: int | None, steps: int) -> int:
+    """How many latents are walked through: one more than there are strips; by default a square of images."""
+    refuse_below(2, steps=steps)
+    if n is None:
+        return (steps if rows is None else rows) + 1
+    refuse_below(2, n=n)
+    if rows is not None and rows != n - 1:
+        raise Refusal("rows", rows, f"between n={n} latents there are {n - 1} strips", "leave out n or rows")
+    return n
 
 
 def latents(seed: int, n: int, latent_dim: int, batch_size: int) -> Iterator[Tensor]:
@@ -73,63 +118,77 @@ def latents(seed: int, n: int, latent_dim: int, batch_size: int) -> Iterator[Ten
         yield torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
 
 
-def _load(ckpt_path: str | None, weights: str | None, model: str | None) -> tuple[Network, Path]:
-    if (ckpt_path is None) == (weights is None):
-        raise Refusal(
-            "ckpt_path", ckpt_path, "one of ckpt_path and weights says what to sample", "ckpt_path=outputs/<run>"
-        )
-    if weights is not None:
-        if model is None:
-            raise Refusal("model", "null", "weights do not say what they belong to", f"model={' or '.join(families())}")
-        return network_of_weights("Generator", "weights", weights, model), Path(weights)
-    file = checkpoints.find(str(ckpt_path), "best.ckpt", "last.ckpt")
-    return checkpoints.load_generator(file), file
+def walk(
+    generator: nn.Module, z: Tensor, kind: interpolation.Kind, steps: int, centre: float, batch_size: int
+) -> Iterator[Tensor]:
+    """The images on the way from each latent to the next one.
+
+    Args:
+        generator: G.
+        z: (R + 1, latent_dim).
+        kind: of the way.
+        steps: images of a strip, of which the first and the last are those of the latents themselves.
+        centre: of the sphere that a spherical way follows: the mean of the latents.
+        batch_size: images at a time.
+
+    Yields:
+        R strips, (steps, C, H, W) uint8 on the CPU.
+    """
+    # Drawn as samples without a walk are, so that the ends of strips are the very same images.
+    ends = [sample_images(generator, batch).cpu() for batch in z.split(batch_size)]
+    firsts = torch.cat(ends).split(1)
+    for number, inner in enumerate(interpolation.between(z - centre, kind, steps) + centre):
+        images = [sample_images(generator, batch).cpu() for batch in inner.split(batch_size) if len(batch)]
+        yield torch.cat([firsts[number], *images, firsts[number + 1]])
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        there_is_one = torch.accelerator.is_available()
-        return torch.accelerator.current_accelerator() if there_is_one else torch.device("cpu")  # type: ignore[return-value]
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise Refusal("device", name, str(error).partition("\n")[0], "device=auto or device=cpu") from error
+def _write_best(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    z: Iterable[Tensor],
+    drawn: int,
+    n: int,
+    batch_size: int,
+    output: sample_files.Output,
+) -> None:
+    """Write the best of the images drawn, and say what choosing them cost in diversity."""
+    batches = bar(z, "drawing", -(-drawn // batch_size))
+    with draw(generator, discriminator, batches, drawn) as draws:
+        best, scores = draws.best(n), draws.scores
+        kept = f"{scores[best[0]]:.2f} to {scores[best[-1]]:.2f}"
+        print(f"selected   {n} of {drawn}: D's logits {kept}, of all {scores.max():.2f} to {scores.min():.2f}")
+        output.write(draws.images[rows] for rows in best.split(batch_size))
+        if n == 1:
+            return  # there is no pair
+        of_kept = mean_pairwise_distance(draws.images, best)
+        of_drawn = mean_pairwise_distance(draws.images, torch.arange(drawn))
+    ratio = f"kept / drawn = {of_kept / of_drawn:.3f}" if of_drawn else "all images are the same"
+    print(f"diversity  mean pairwise distance {of_kept:.2f} kept, {of_drawn:.2f} drawn: {ratio}")
 
 
-def _beside(source: Path) -> Path:
-    """The run folder of a checkpoint in one; the current directory for any other file."""
-    return source.parent.parent if source.parent.name == "checkpoints" else Path()
+def _number_to_draw(n: int, select_from: int | None, interpolate: str | None) -> int:
+    if select_from is None:
+        return n
+    if interpolate is not None:
+        problem = "chooses among single images, and interpolate walks between latents in their order"
+        raise Refusal("select_from", select_from, problem, "leave one of the two out")
+    if select_from < n:
+        raise Refusal("select_from", select_from, f"n={n} cannot be kept of so few", f"select_from={8 * n}")
+    return select_from
 
 
-def _empty_folder(out: str | None) -> Path:
-    if out is None:
-        raise Refusal("out", "null", "save=images needs a folder", "out=samples")
-    folder = Path(out).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal("out", out, "is not an empty folder, and would mix these images with others", "give another one")
-    _refuse_unwritable(out, folder)
-    return folder
+def _refuse_spread(mean: float, std: float) -> None:
+    if not math.isfinite(mean):
+        raise Refusal("latent_mean", mean, "has to be a number", "latent_mean=0")
+    if not 0 <= std < math.inf:
+        raise Refusal("latent_std", std, "has to be a number of at least 0", "latent_std=1")
 
 
-def _picture_file(out: str) -> Path:
-    file = Path(out).expanduser()
-    if file.suffix.lower() != ".png" or file.is_dir():
-        raise Refusal("out", out, "a grid is one PNG file", "for instance out=grid.png, or save=images for a folder")
-    _refuse_unwritable(out, file.parent)
-    return file
-
-
-def _refuse_unwritable(out: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refusal("out", out, f"cannot be made: {error}", "give another place") from error
-
-
-def _save_numbered(batches: Iterator[Tensor], folder: Path, n: int, batch_size: int) -> None:
-    digits, number = max(5, len(str(n - 1))), 0
-    total = -(-n // batch_size)
-    for images in track(batches, "sampling", total=total, console=Console(stderr=True)):
-        for image in images.cpu():
-            save_png(image, folder / f"{number:0{digits}d}.png")
-            number += 1
+def _stem(n: int, seed: int, mean: float, std: float, select_from: int | None, walk: str | None) -> str:
+    """A file's name without its ending, different for whatever makes the images differ."""
+    stem = f"samples_n{n}_seed{seed}"
+    if (mean, std) != (0, 1):  # standard normal, as G was trained
+        stem += f"_mean{mean}_std{std}"
+    if select_from is not None:
+        stem += f"_select_from{select_from}"
+    return f"{stem}_interpolate_{walk}" if walk else stem

@@ -107,6 +107,8 @@ def _spoken(hint: Any) -> str:
     """A type hint as a user may read it."""
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is typing.Union and type(None) in typing.get_args(hint):  # Literal[...] | None
+        return ", ".join([*(_spoken(part) for part in typing.get_args(hint) if part is not type(None)), "null"])
     name = hint.__name__ if inspect.isclass(hint) else re.sub(r"(typing|collections\.abc|torch)\.", "", str(hint))
     return name.replace("None", "null")
 

@@ -1,10 +1,22 @@
-"""Grids of images, and PNG files."""
+"""Grids of images, and the files that pictures and animations are written to."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torchvision
+from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
+
+# Pillow's settings of each type of picture: PNG and WebP keep every pixel, JPEG nearly.
+SETTINGS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".webp": {"lossless": True, "exact": True},
+}
+LONGEST = {".jpg": 65_500, ".webp": 16_383}  # the longest side, in pixels, that a type can have
+PADDING = 2  # pixels of black around the images of a grid
 
 
 def grid(images: Tensor, columns: int) -> Tensor:
@@ -17,10 +29,32 @@ def grid(images: Tensor, columns: int) -> Tensor:
     Returns:
         (3, height, width) uint8 on the CPU, with two pixels of black between the images.
     """
-    return torchvision.utils.make_grid(images.cpu(), nrow=columns, padding=2)
+    return torchvision.utils.make_grid(images.cpu(), nrow=columns, padding=PADDING)
 
 
 def save_png(image: Tensor, path: Path) -> None:
     """Write a picture, (1 or 3, H, W) uint8, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     to_pil_image(image).save(path)
+
+
+def save_picture(image: Tensor, path: Path) -> None:
+    """Write a picture, (1 or 3, H, W) uint8, as the type that its ending names, one of SETTINGS."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_pil_image(image).save(path, **SETTINGS[path.suffix.lower()])
+
+
+def save_gif(frames: Iterable[Tensor], path: Path, milliseconds: int) -> None:
+    """Write an animation that repeats for ever.
+
+    Grey images keep every pixel; colours are brought down to the 256 that a frame of a GIF can have.
+
+    Args:
+        frames: at least one, (1 or 3, H, W) uint8.
+        path: of the file, whose folder is made if need be.
+        milliseconds: that each frame is shown.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = map(to_pil_image, frames)
+    first: Image = next(pictures)
+    first.save(path, format="GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0)

@@ -1,4 +1,4 @@
-"""Images from a generator, as they would be saved: eval mode, float32, uint8."""
+"""Images from a generator, as they would be saved (eval mode, float32, uint8), and what D would be given."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,27 +39,38 @@ def full_float32() -> Iterator[None]:
             kind.fp32_precision = precision
 
 
-@torch.no_grad()
-def sample_images(generator: nn.Module, z: Tensor) -> Tensor:
-    """G(z) as a user would save it.
+@contextmanager
+def as_drawn(network: nn.Module) -> Iterator[nn.Module]:
+    """How a network is asked for what a user sees: eval mode, float32 throughout, no gradients."""
+    device = next(network.parameters()).device.type
+    with torch.no_grad(), eval_mode(network), full_float32(), torch.autocast(device, enabled=False):
+        yield network
+
+
+def sample_floats(generator: nn.Module, z: Tensor) -> Tensor:
+    """G(z) as D sees it.
 
     Args:
         generator: any generator of this package; its mode and its BatchNorm statistics stay untouched.
         z: (N, latent_dim), on any device.
 
     Returns:
-        (N, C, H, W) uint8 on the generator's device.
+        (N, C, H, W) in [-1, 1] on the generator's device, in its dtype.
 
     Raises:
         NonFiniteImagesError: an image has NaN or infinity in it.
     """
-    parameter = next(generator.parameters())
-    with eval_mode(generator), full_float32(), torch.autocast(parameter.device.type, enabled=False):
-        images = generator(z.to(parameter))  # (N, C, H, W) in [-1, 1]
+    with as_drawn(generator):
+        images = generator(z.to(next(generator.parameters())))
     finite = images.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise NonFiniteImagesError(
             f"{int((~finite).sum())} of {len(finite)} generated images are not finite (NaN or infinity): "
             "training has diverged. Go back to an earlier checkpoint, or lower model.lr."
         )
-    return to_uint8(images)
+    return images
+
+
+def sample_images(generator: nn.Module, z: Tensor) -> Tensor:
+    """G(z) as a user would save it: :func:`sample_floats` as (N, C, H, W) uint8 on the generator's device."""
+    return to_uint8(sample_floats(generator, z))

@@ -128,7 +128,7 @@ def test_a_pickle_that_executes_is_refused(command, tmp_path, option):
         (("ckpt_path={folder}", "save=video"), ("save=video", "grid, images")),
         (("ckpt_path={folder}", "save=images"), ("out=null", "folder")),
         (("ckpt_path={folder}", "save=images", "out={folder}"), ("out=", "not an empty folder")),
-        (("ckpt_path={folder}", "out=samples"), ("out=samples", "PNG", "save=images")),
+        (("ckpt_path={folder}", "out=samples"), ("out=samples", "*.png", "save=images")),
         (("ckpt_path={folder}", "save=images", "out=/proc/samples"), ("out=/proc/samples", "cannot be made")),
         (("ckpt_path={folder}", "device=abacus"), ("device=abacus",)),
         (("ckpt_path={folder}", "select=512"), ("select=512", "no such option")),

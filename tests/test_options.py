@@ -1,5 +1,7 @@
 """Options are held against the signatures of what they configure."""
 
+from typing import Literal
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -10,13 +12,15 @@ HERE = "tests.test_options"
 
 
 class Thing:
-    def __init__(self, count: int, ratio: float, pair: tuple[int, int], name: str | None) -> None:
+    def __init__(
+        self, count: int, ratio: float, pair: tuple[int, int], name: str | None, way: Literal["up", "down"] | None
+    ) -> None:
         if count > 9:
             raise ValueError(f"too many: '{count}'")
         self.count = count
 
 
-GOOD = {"_target_": f"{HERE}.Thing", "count": 1, "ratio": 0.5, "pair": [1, 2], "name": None}
+GOOD = {"_target_": f"{HERE}.Thing", "count": 1, "ratio": 0.5, "pair": [1, 2], "name": None, "way": None}
 
 
 def config(**changes):
@@ -37,7 +41,8 @@ def test_what_fits_is_built():
         ({"pair": [1, 2, 3]}, "thing.pair", "tuple"),
         ({"pair": [1, "two"]}, "thing.pair", "tuple"),
         ({"name": 3}, "thing.name", "str | null"),
-        ({"size": 3}, "thing.size", "no such option; thing has count, ratio, pair, name"),
+        ({"way": "left"}, "thing.way", "has to be one of up, down, null"),
+        ({"size": 3}, "thing.size", "no such option; thing has count, ratio, pair, name, way"),
         ({"count": "???"}, "thing.count", "has no value"),
         ({"count": "${shared.count}"}, "shared.count", "has to be int"),
     ],
