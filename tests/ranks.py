@@ -1,6 +1,7 @@
-"""Trains on CPU processes and keeps each rank's state: ``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY RULES``.
+"""Trains on CPU processes and keeps what each rank has.
 
-RULES name what GANModule is told: the latents' policy and D's rule, joined by ``+``.
+``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY RULES``, where RULES name what GANModule is told: the latents'
+policy and D's rule, joined by ``+``.
 """
 
 import sys
