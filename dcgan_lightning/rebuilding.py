@@ -10,8 +10,8 @@ from dcgan_lightning.curves import RESUMED_FROM, NotThere, lineage
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.figures import draw_curves, draw_real_vs_fake
 
-# Each takes a folder and returns the files that it wrote, or raises NotThere where there is nothing to make them from.
-# The names are for messages.
+# Each takes a folder and returns the files that it wrote, or raises NotThere or Refusal where there is nothing to make
+# them from. The names are for messages.
 Maker = Callable[[Path], list[Path]]
 PICTURES: dict[str, Maker] = {
     "losses.png, losses_tutorial.png, d_outputs.png": draw_curves,
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     """What came of makers: the files written, and by the makers' names what was lacking and what went wrong."""
 
     written: list[Path]
-    lacking: dict[str, NotThere]
+    lacking: dict[str, NotThere | Refusal]
     failed: dict[str, Exception]
 
 
@@ -40,7 +40,7 @@ def make(makers: Mapping[str, Maker], folder: Path) -> Outcome:
     for name, maker in makers.items():
         try:
             outcome.written.extend(maker(folder))
-        except NotThere as error:
+        except (NotThere, Refusal) as error:
             outcome.lacking[name] = error
         except Exception as error:
             outcome.failed[name] = error
