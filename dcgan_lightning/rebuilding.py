@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import OmegaConf
+
 from dcgan_lightning.animation import draw_gif, draw_mp4
 from dcgan_lightning.curves import RESUMED_FROM, NotThere, lineage
 from dcgan_lightning.errors import Refusal
@@ -19,10 +21,25 @@ PICTURES: dict[str, Maker] = {
     "progress.gif": draw_gif,
     "progress.mp4": draw_mp4,
 }
-OF_A_RUN: dict[str, Maker] = {
-    **PICTURES,
-}
-OF_A_SWEEP: dict[str, Maker] = {}
+
+
+def export_weights(folder: Path) -> list[Path]:
+    """The weights that a run leaves at its end, from its last checkpoint; ``.pth`` too where the run was told so."""
+    from dcgan_lightning.callbacks.weights import export
+
+    config = folder / ".hydra" / "config.yaml"
+    return export(folder, bool(config.is_file() and OmegaConf.load(config).get("export_pth")))
+
+
+def make_sweep(folder: Path) -> list[Path]:
+    """The table and the figure of a sweep."""
+    from dcgan_lightning.sweep import rebuild as rebuild_sweep
+
+    return rebuild_sweep(folder)
+
+
+OF_A_RUN: dict[str, Maker] = {**PICTURES, "generator.safetensors, discriminator.safetensors": export_weights}
+OF_A_SWEEP: dict[str, Maker] = {"table.csv, table.md, figure.png": make_sweep}
 SWEEP = "cells.json"  # the file that a sweep's folder is known by
 
 

@@ -100,3 +100,30 @@ def test_a_sweeps_folder_has_makers_of_its_own(command, folder, monkeypatch):
     assert run.code == 0
     assert run.out.strip() == f"wrote     {folder / 'table.md'}"
     assert not (folder / "losses.png").exists()
+
+
+def test_weights_are_exported_again(command, trained, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(trained.folder, copy)
+    files = [copy / f"{role}.safetensors" for role in ("generator", "discriminator")]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    config = copy / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("export_pth: false", "export_pth: true"))
+    run = command("rebuild", f"run={copy}")
+    assert run.code == 0, run.err
+    assert [file.read_bytes() for file in files] == before
+    assert (copy / "generator.pth").is_file()
+
+
+def test_a_sweep_is_tabled_again(command):
+    swept = command.tiny("-m", "metrics=none", "trainer.max_steps=1", "callbacks.figures=null", "model.lr=1e-4,2e-4")
+    (folder,) = (swept.cwd / "outputs" / "sweeps").iterdir()
+    table = (folder / "table.csv").read_bytes()
+    for name in ("table.csv", "table.md", "figure.png"):
+        (folder / name).unlink()
+    run = command("rebuild", f"run={folder}")
+    assert run.code == 0, run.err
+    assert (folder / "table.csv").read_bytes() == table
+    assert (folder / "figure.png").is_file()
