@@ -65,6 +65,7 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
             raise Refusal(" ".join(sys.argv[1:]), "", str(error), f"python {config_name}.py --help") from error
         finally:
             sweep.finish()
+            _remove_sweep_without_cells(before)
     if max(codes):
         sys.exit(max(codes))
 
@@ -84,7 +85,16 @@ def _folders_there() -> set[Path]:
     """Folders that are not this command's to remove: outputs/, what is in it, and a run folder that the user names."""
     outputs = Path("outputs").absolute()
     named = [Path(word.partition("=")[2].strip("'\"")).absolute() for word in sys.argv if word.startswith("hydra.")]
-    return {folder for folder in (Path.cwd(), outputs, *outputs.glob("*"), *named) if folder.exists()}
+    there = (Path.cwd(), outputs, *outputs.glob("*"), *outputs.glob("sweeps/*"), *named)
+    return {folder for folder in there if folder.exists()}
+
+
+def _remove_sweep_without_cells(before: set[Path]) -> None:
+    """Remove the folder that Hydra makes for a sweep before it finds that its cells cannot be composed."""
+    for folder in set(Path("outputs").absolute().glob("sweeps/*")) - before:
+        if [entry.name for entry in folder.iterdir()] == ["multirun.yaml"]:
+            (folder / "multirun.yaml").unlink()
+            _remove_empty([folder, *folder.parents[:2]], before)
 
 
 @contextlib.contextmanager
@@ -93,12 +103,16 @@ def _no_empty_folder(made: Path, before: set[Path]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # not empty
-            for folder in [made, *made.parents][:3]:  # outputs/<model>_<data>/<time>
-                if folder in before:
-                    break
-                folder.rmdir()
+        _remove_empty([made, *made.parents[:2]], before)  # outputs/<model>_<data>/<time>
         raise
+
+
+def _remove_empty(folders: list[Path], before: set[Path]) -> None:
+    with contextlib.suppress(OSError):  # not empty
+        for folder in folders:
+            if folder in before:
+                break
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -87,8 +87,8 @@ def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpo
 def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> Iterator[None]:
     """Leave ``run.json`` when training ends, however it ends; what was refused leaves none. Rank 0 writes.
 
-    ``iterations`` and ``epochs`` count from the very first iteration; ``seconds`` and ``images_per_s`` are those of
-    this run alone, with all that it did besides training.
+    ``iterations`` and ``epochs`` count from the very first iteration, ``first_iteration`` is where this run began;
+    ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training.
     """
     first = checkpoints.read("ckpt_path", checkpoint)["global_step"] if checkpoint and trainer.is_global_zero else 0
     began, problem = time.monotonic(), None
@@ -107,6 +107,7 @@ def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float
     done, an_epoch = trainer.global_step, trainer.num_training_batches  # the latter infinite before training begins
     images = min(len(data.images), an_epoch * data.batch_size * trainer.world_size)  # in an epoch
     return {
+        "first_iteration": first,
         "iterations": done,
         "epochs": round(done / an_epoch, 4),
         "iterations_per_epoch": int(an_epoch) if math.isfinite(an_epoch) else None,

@@ -87,7 +87,8 @@ def _name(result: Result) -> list[str]:
         iteration, value = result.best
         lines += ["", f"best FID {value:.2f} at iteration {iteration:,}", f"({result.tag})"]
     if "seconds" in result.run:
-        lines.append(clock(result.run["seconds"]))
+        began = result.run.get("first_iteration")
+        lines.append(clock(result.run["seconds"]) + (f" from iteration {began:,} on" if began else ""))
     return lines
 
 
@@ -144,6 +145,7 @@ def _draw_losses(axes: Axes, result: Result) -> None:
         axes.plot(x[shown], y[shown], color=colour, linewidth=1.3, label=label)
     axes.set_title("loss [nats] by iteration", fontsize=10)
     axes.tick_params(labelsize=9)
-    axes.legend(loc="upper right", fontsize=9)
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(loc="best", fontsize=9)
     axes.grid(alpha=0.3)
     axes.margins(x=0.01)

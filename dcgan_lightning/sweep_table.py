@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import textwrap
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def _row(result: Result, options: list[str], exact: bool) -> list[str]:
 def _markdown(results: list[Result], options: list[str]) -> str:
     """The table, its columns aligned, and what has to be known to read it."""
     table = [["rank", *options, *TITLES.values()], *(_row(result, options, exact=False) for result in results)]
+    table = [[*row[:-1], textwrap.shorten(row[-1], 100, placeholder=" ...")] for row in table]
     if not any(result.error for result in results):
         table = [row[:-1] for row in table]
     table = [[cell.replace("|", "\\|") for cell in row] for row in table]
@@ -157,6 +159,8 @@ def _notes(results: list[Result]) -> list[str]:
         notes.append("No cell finished.")
     elif unfinished:
         notes.append(f"{unfinished} of {len(results)} cells did not finish.")
+    if any(result.run.get("first_iteration") for result in results):
+        notes.append("Of a run that went on from another, seconds and images/s count from there.")
     in_ranks = [result for result in results if result.rank is not None]
     tags = list(dict.fromkeys(result.tag for result in in_ranks))
     if len(tags) > 1:
