@@ -187,8 +187,9 @@ def _refuse_spread(mean: float, std: float) -> None:
 def _stem(n: int, seed: int, mean: float, std: float, select_from: int | None, walk: str | None) -> str:
     """A file's name without its ending, different for whatever makes the images differ."""
     stem = f"samples_n{n}_seed{seed}"
-    if (mean, std) != (0, 1):  # standard normal, as G was trained
-        stem += f"_mean{mean}_std{std}"
+    # What G was trained on, a standard normal, needs no mention.
+    stem += f"_mean{mean:g}" if mean != 0 else ""
+    stem += f"_std{std:g}" if std != 1 else ""
     if select_from is not None:
         stem += f"_select_from{select_from}"
     return f"{stem}_interpolate_{walk}" if walk else stem

@@ -17,6 +17,7 @@ from dcgan_lightning.pictures import LONGEST, PADDING, SETTINGS, grid, save_gif,
 Format = Literal["png", "jpg", "webp", "gif"]
 GIF = ".gif"
 FRAME = 100  # milliseconds that an image of an animation is shown
+SMALLEST = 128  # pixels: an animation of smaller images shows each pixel as a block, to be seen at all
 
 
 class Output(Protocol):
@@ -56,7 +57,8 @@ class Pictures:
         files: what to write; the ending ``.gif`` says that it is the animation.
         n: number of images.
         columns: images in a row.
-        strips: each row goes on where the one before it ended: an animation shows that image once.
+        strips: each row goes on where the one before it ended; an animation, which only strips have, shows that
+            image once.
     """
 
     files: list[Path]
@@ -79,8 +81,8 @@ class Pictures:
         images = torch.cat([images.cpu() for images in batches])
         for file in self.files:
             if file.suffix.lower() == GIF:
-                again = range(self.columns, self.n, self.columns) if self.strips else ()
-                save_gif((image for i, image in enumerate(images) if i not in again), file, FRAME)
+                again = range(self.columns, self.n, self.columns)  # where a strip begins as the last one ended
+                save_gif((_magnified(image) for i, image in enumerate(images) if i not in again), file, FRAME)
                 print(f"animation  {file}")
             else:
                 save_picture(grid(images, self.columns), file)
@@ -126,6 +128,11 @@ def pictures(out: str | None, format: Format | None, default: Path, n: int, colu
         raise Refusal("out", out, f"a grid is one file, {endings}", "out=grid.png, or save=images for a folder")
     endings_made = [f".{format}"] if format else [".png", GIF] if strips else [".png"]
     return Pictures([file.with_name(file.name + ending) for ending in endings_made], n, columns, strips)
+
+
+def _magnified(image: Tensor) -> Tensor:
+    times = -(-SMALLEST // max(image.shape[1:]))
+    return image.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
 
 
 def _make(folder: Path) -> None:
