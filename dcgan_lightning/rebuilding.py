@@ -28,7 +28,7 @@ def export_weights(folder: Path) -> list[Path]:
     from dcgan_lightning.callbacks.weights import export
 
     config = folder / ".hydra" / "config.yaml"
-    return export(folder, bool(config.is_file() and OmegaConf.load(config).get("export_pth")))
+    return export(folder, bool(config.is_file() and OmegaConf.select(OmegaConf.load(config), "export_pth")))
 
 
 def make_sweep(folder: Path) -> list[Path]:
