@@ -155,8 +155,8 @@ def _write_best(
     batches = bar(z, "drawing", -(-drawn // batch_size))
     with draw(generator, discriminator, batches, drawn) as draws:
         best, scores = draws.best(n), draws.scores
-        kept = f"{scores[best[0]]:.2f} to {scores[best[-1]]:.2f}"
-        print(f"selected   {n} of {drawn}: D's logits {kept}, of all {scores.max():.2f} to {scores.min():.2f}")
+        kept = f"{scores[best[0]]:.3g} to {scores[best[-1]]:.3g}"
+        print(f"selected   {n} of {drawn}: D's logits {kept}, of all {scores.max():.3g} to {scores.min():.3g}")
         output.write(draws.images[rows] for rows in best.split(batch_size))
         if n == 1:
             return  # there is no pair

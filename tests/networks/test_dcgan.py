@@ -60,11 +60,17 @@ def test_shapes_in_a_state_dict_tell_the_architecture(image_size):
     inferred.load_state_dict(weights, strict=True)
     size = [image_size] * 2 if isinstance(image_size, int) else image_size
     assert inferred.config == {"image_size": size, "channels": 3, "latent_dim": 11, "width": 6}
+    discriminator = Discriminator(image_size=image_size, channels=1, width=5)
+    inferred = Discriminator.from_state_dict(discriminator.state_dict())
+    inferred.load_state_dict(discriminator.state_dict(), strict=True)
+    assert inferred.config == {"image_size": size, "channels": 1, "width": 5}
 
 
 def test_a_state_dict_of_something_else_is_refused():
     with pytest.raises(Refusal, match="not a DCGAN generator"):
         Generator.from_state_dict({"fc.weight": torch.zeros(3, 3)})
+    with pytest.raises(Refusal, match="not a DCGAN discriminator"):
+        Discriminator.from_state_dict({"fc.weight": torch.zeros(3, 3)})
 
 
 @pytest.mark.parametrize("image_size", [30, 1, 0, 4, 100, [64, 30], [64, 8]], ids=str)
