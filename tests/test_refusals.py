@@ -14,6 +14,8 @@ from tests.conftest import assert_refused
         (("model.lr=abc",), ("model.lr=abc", "float")),
         (("trainer.max_steps=abc",), ("trainer.max_steps=abc", "int")),
         (("trainer.max_steps=0",), ("trainer.max_steps=0", "at least 1")),
+        (("trainer.fraction=0",), ("trainer.fraction=0", "above 0 and at most 1")),
+        (("trainer.fraction=1.5",), ("trainer.fraction=1.5", "above 0 and at most 1")),
         (("seed=x",), ("seed=x", "int")),
         (("model.lr=-1",), ("lr=-1", "above 0")),
         (("model.optimizer_d.betas=[0.5,2]",), ("model.optimizer_d", "beta")),

@@ -33,3 +33,18 @@ def test_several_devices_bear_parameters_that_one_update_leaves_unused(tmp_path)
     strategy = trainer(tmp_path, 1, devices=2).strategy
     assert isinstance(strategy, DDPStrategy)
     assert strategy._ddp_kwargs["find_unused_parameters"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "fraction", "max_steps", "max_epochs"),
+    [
+        ({"max_steps": 450}, 0.1, 45, -1),
+        ({"max_steps": None, "max_epochs": 1400}, 0.02, -1, 28),
+        ({"max_steps": None, "default_epochs": 24}, 0.25, -1, 6),
+        ({"max_steps": 100, "max_epochs": 5}, 0.01, 1, 1),
+        ({"max_steps": 7, "max_epochs": 3}, 1, 7, 3),
+    ],
+)
+def test_a_fraction_shortens_every_length(tmp_path, given, fraction, max_steps, max_epochs):
+    made = trainer(tmp_path, **given, fraction=fraction)
+    assert (made.max_steps, made.max_epochs) == (max_steps, max_epochs)
