@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from lightning.pytorch import Callback
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -14,7 +15,8 @@ from dcgan_lightning.images import to_float
 from dcgan_lightning.networks import Network
 from dcgan_lightning.networks.dcgan import Discriminator, Generator
 from dcgan_lightning.noise import sample_latents
-from tests.reference import algorithm
+from tests.conftest import assert_refused
+from tests.reference import algorithm, mlp
 from tests.support import Images, composed_module, gan, some_images, trainer
 
 RATIOS = [(1, 1), (1, 5), (5, 1)]
@@ -192,3 +194,39 @@ def test_the_watch_on_host_reads_sees_them():
         torch.ones(1).item()
         bool(torch.ones(1) > 0)
     assert reads.count == 2
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_training_starts_from_anybody_s_weights(tmp_path, suffix):
+    torch.manual_seed(1)
+    theirs = mlp.NetG(nz=5, hidden=4), mlp.NetD(hidden=6)
+    files = [tmp_path / f"{name}{suffix}" for name in ("g", "d")]
+    for network, file in zip(theirs, files, strict=True):
+        (torch.save if suffix == ".pth" else save_file)(network.state_dict(), file)
+    sizes = ["data.image_size=28", "model.generator.latent_dim=5", "model.generator.width=4"]
+    given = [f"model.generator_weights={files[0]}", f"model.discriminator_weights={files[1]}"]
+    module = composed_module("model=mlp", *sizes, "model.discriminator.width=6", *given)
+    for network, expected in zip((module.generator, module.discriminator), theirs, strict=True):
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, expected.state_dict()[name])
+
+
+def test_weights_of_other_networks_are_refused_by_key_and_shape(tmp_path, command):
+    file = tmp_path / "d.pth"
+    torch.save(mlp.NetD(hidden=6).state_dict(), file)
+    run = command("train", "model=mlp", "data.image_size=28", f"model.discriminator_weights={file}")
+    assert_refused(run, f"model.discriminator_weights={file}", "model.0.weight is (6, 784) in the file and (512, 784)")
+
+
+@pytest.mark.parametrize(("model", "given"), [("dcgan", "false"), ("mlp", "false"), ("anime", "false")])
+def test_networks_that_always_have_batch_norm_refuse_to_be_without(command, model, given):
+    run = command("train", f"model={model}", "data.image_size=96", f"model.batch_norm={given}")
+    assert_refused(run, f"model.batch_norm={given}", "these networks have BatchNorm", "model.batch_norm=true")
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_the_guide_s_networks_leave_the_choice(batch_norm):
+    module = composed_module("model=guide", "data.image_size=28", f"model.batch_norm={str(batch_norm).lower()}")
+    layers = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(layers) == (4 if batch_norm else 0)
+    assert all((layer.eps, layer.momentum) == (1e-3, 0.01) for layer in layers)
