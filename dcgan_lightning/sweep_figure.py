@@ -111,8 +111,8 @@ def _moments(result: Result) -> list[tuple[str, Image.Image]]:
     for moment in (length, length / 2, length / 4, first)[: len(drawn)]:
         chosen.append(min(left, key=lambda iteration: abs(iteration - moment)))
         left.remove(chosen[-1])
-    titles = {i: f"iteration {i:,}" + (f", epoch {i / an_epoch:.4g}" if an_epoch else "") for i in sorted(chosen)}
-    return [(title, _fitted(drawn[i])) for i, title in titles.items()]
+    epochs = {i: f", epoch {i / an_epoch:,.1f}".removesuffix(".0") if an_epoch else "" for i in sorted(chosen)}
+    return [(f"iteration {i:,}{epoch}", _fitted(drawn[i])) for i, epoch in epochs.items()]
 
 
 def _fitted(path: Path) -> Image.Image:
