@@ -1,4 +1,4 @@
-"""Make a run's pictures anew from its folder: ``python rebuild.py run=outputs/<model>_<data>/<time>``."""
+"""Make anew what a run or a sweep leaves at its end, from its folder: ``python rebuild.py run=outputs/<run>``."""
 
 from omegaconf import DictConfig
 

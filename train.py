@@ -29,15 +29,15 @@ def train(cfg: DictConfig) -> None:
         data.prepare_data()
     data.setup("fit")
     data.refuse_small_set(devices)
-    model.refuse_other_images(data.images.shape[1:])
+    model.refuse_other_images(data.images.shape[1:], data.smallest_batch(devices))
     made = [name for name, node in cfg.callbacks.items() if node is not None and name != "console"]  # an option of one
     callbacks = [build(cfg, f"callbacks.{name}") for name in made]
     for fid in (callback for callback in callbacks if isinstance(callback, FID)):
         fid.refuse_unfit(data.images)
     with run_folder.claimed(cfg) as folder, own_command_for_other_ranks(folder):
         logger = build(cfg, "logger") if cfg.logger else False
-        trainer = build(cfg, "trainer", callbacks=callbacks, logger=logger)
-        checkpoints.refuse_finished(checkpoint, trainer)
+        trainer = build(cfg, "trainer", batches=data.batches(devices), callbacks=callbacks, logger=logger)
+        checkpoints.refuse_finished(checkpoint, trainer, data.batches(devices))
         run_folder.opening_words(trainer, data, folder, checkpoint)
         with run_folder.recorded(trainer, data, folder, checkpoint):
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -7,6 +7,7 @@ each experiment and seed (a stopped command goes on with the next run), and writ
 import argparse
 import datetime
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def train(name: str, seed: int, data_root: str, out: Path) -> Path:
     record = folder / "run.json"
     if not record.is_file() or json.loads(record.read_text())["status"] != "finished":
         command = ["train.py", f"experiment={name.removesuffix('_bn')}", f"seed={seed}", f"data.root={data_root}"]
+        shutil.rmtree(folder, ignore_errors=True)  # what a stopped run left
         subprocess.run([sys.executable, *command, *RUNS[name][0], f"hydra.run.dir={folder}"], cwd=ROOT, check=True)
     return folder
 

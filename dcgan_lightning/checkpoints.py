@@ -62,18 +62,18 @@ def to_resume(path: str | None, model: GANModule) -> Path | None:
     return file
 
 
-def refuse_finished(file: Path | None, trainer: Trainer) -> None:
-    """Refuse to go on from a checkpoint that is as long as the run is to be, or longer."""
+def refuse_finished(file: Path | None, trainer: Trainer, batches: int) -> None:
+    """Refuse to go on from a checkpoint that is as long as the run is to be, or longer; ``batches`` make an epoch."""
     if file is None:
         return
-    checkpoint = read("ckpt_path", file)
-    iterations = checkpoint["global_step"]
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+    iterations = read("ckpt_path", file)["global_step"]
+    epochs = iterations // batches
     limits = {"max_steps": (trainer.max_steps, iterations), "max_epochs": (trainer.max_epochs, epochs)}
     for name, (limit, done) in limits.items():
         if limit not in (None, -1) and done >= limit:
             problem = f"{iterations} iterations ({epochs} epochs) are done in that checkpoint: nothing is left"
-            raise Refusal(f"trainer.{name}", limit, problem, f"for instance trainer.max_steps={2 * iterations}")
+            remedy = f"for instance trainer.max_steps={2 * iterations}; trainer.fraction= shortens every run of a sweep"
+            raise Refusal(f"trainer.{name}", limit, problem, remedy)
 
 
 def load_generator(file: Path) -> Network:

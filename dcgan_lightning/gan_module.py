@@ -78,6 +78,7 @@ class GANModule(LightningModule):
         self.loss, self.latents, self.d_rule = loss, latents, d_rule
         self.ratio = UpdateRatio(d_every, g_every)
         self.seed = seed
+        self._newest_batch = 0  # real images of the global batch of G's newest update
         self._refuse_other_norm(batch_norm)
         init(generator)
         init(discriminator)
@@ -107,8 +108,11 @@ class GANModule(LightningModule):
             for group in optimizer.param_groups:
                 group.update(make.keywords)
 
-    def refuse_other_images(self, shape: torch.Size) -> None:
-        """Refuse networks that do not fit each other, or images (C, H, W) of another shape than G makes."""
+    def refuse_other_images(self, shape: torch.Size, smallest_batch: int) -> None:
+        """Refuse networks that do not fit each other, or images (C, H, W) that do not fit, by shape or by number."""
+        if smallest_batch == 1 and any(isinstance(module, nn.BatchNorm1d) for module in self.modules()):
+            problem = "leaves one image for the last batch of an epoch, of which BatchNorm1d has no variance"
+            raise Refusal("data.batch_size", "...", problem, "data.drop_last=true, or another data.batch_size")
         with torch.no_grad(), eval_mode(self):
             made = self.generator(torch.zeros(2, self.generator.latent_dim))  # (2, C, H, W)
             try:
@@ -140,6 +144,8 @@ class GANModule(LightningModule):
         turn = self.ratio.turn(self.iteration)
         fakes = Fakes(self.generator, self.latents, turn, lambda latents: self.sample_latents(latents, len(real)))
         scalars: Scalars = {}
+        if turn.g_due:
+            self._newest_batch = len(real) * self.trainer.world_size
         with one_global_step(optimizer_d, optimizer_g):
             if turn.d_due:
                 scalars |= self.update_d(optimizer_d, real, fakes.for_d())
@@ -183,10 +189,15 @@ class GANModule(LightningModule):
         return z.to(self.device, self.dtype, non_blocking=True)
 
     def newest_g_latents(self, n: int) -> Tensor:
-        """The first latents of the global batch that G was last updated with: (n, latent_dim) float32 on the CPU."""
+        """The first latents of the global batch that G was last updated with.
+
+        Returns:
+            (n, latent_dim) float32 on the CPU; of a smaller batch all.
+        """
         newest = self.ratio.turn(self.iteration).last_g or 0
         latents = self.latents.for_g(self.ratio.turn(newest))
-        return sample_latents(self.seed, latents.stream, latents.iteration, n, self.generator.latent_dim)
+        rows = min(n, self._newest_batch * latents.per_image)
+        return sample_latents(self.seed, latents.stream, latents.iteration, rows, self.generator.latent_dim)
 
     def sync_buffers(self) -> None:
         """Give every rank rank 0's BatchNorm statistics; to be called by all ranks. DDP leaves each rank its own."""

@@ -9,6 +9,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
+from dcgan_lightning.whole_files import written_whole
+
 # Pillow's settings of each type of picture: PNG and WebP keep every pixel, JPEG nearly.
 SETTINGS: dict[str, dict[str, Any]] = {
     ".png": {},
@@ -32,16 +34,11 @@ def grid(images: Tensor, columns: int) -> Tensor:
     return torchvision.utils.make_grid(images.cpu(), nrow=columns, padding=PADDING)
 
 
-def save_png(image: Tensor, path: Path) -> None:
-    """Write a picture, (1 or 3, H, W) uint8, making its folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil_image(image).save(path)
-
-
 def save_picture(image: Tensor, path: Path) -> None:
     """Write a picture, (1 or 3, H, W) uint8, as the type that its ending names, one of SETTINGS."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil_image(image).save(path, **SETTINGS[path.suffix.lower()])
+    with written_whole(path) as file:
+        to_pil_image(image).save(file, **SETTINGS[path.suffix.lower()])
 
 
 def save_gif(frames: Iterable[Tensor], path: Path, milliseconds: int) -> None:

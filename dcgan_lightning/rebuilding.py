@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
+from dcgan_lightning import sweep
 from dcgan_lightning.animation import draw_gif, draw_mp4
 from dcgan_lightning.curves import RESUMED_FROM, NotThere, lineage
 from dcgan_lightning.errors import Refusal
@@ -31,16 +32,8 @@ def export_weights(folder: Path) -> list[Path]:
     return export(folder, bool(config.is_file() and OmegaConf.select(OmegaConf.load(config), "export_pth")))
 
 
-def make_sweep(folder: Path) -> list[Path]:
-    """The table and the figure of a sweep."""
-    from dcgan_lightning.sweep import rebuild as rebuild_sweep
-
-    return rebuild_sweep(folder)
-
-
 OF_A_RUN: dict[str, Maker] = {**PICTURES, "generator.safetensors, discriminator.safetensors": export_weights}
-OF_A_SWEEP: dict[str, Maker] = {"table.csv, table.md, figure.png": make_sweep}
-SWEEP = "cells.json"  # the file that a sweep's folder is known by
+OF_A_SWEEP: dict[str, Maker] = {"table.csv, table.md, figure.png": sweep.rebuild}
 
 
 class Outcome(NamedTuple):
@@ -79,7 +72,7 @@ def rebuild(run: str | None) -> None:
     folder = Path(run).expanduser()
     if not folder.is_dir():
         raise Refusal("run", run, "there is no such folder", "run=outputs/<model>_<data>/<time>")
-    written, lacking, failed = make(OF_A_SWEEP if (folder / SWEEP).is_file() else OF_A_RUN, folder)
+    written, lacking, failed = make(OF_A_SWEEP if (folder / sweep.CELLS).is_file() else OF_A_RUN, folder)
     if not written and not failed:
         reasons = "; ".join(dict.fromkeys(map(str, lacking.values())))
         raise Refusal("run", run, f"nothing can be made from it: {reasons}", "run=outputs/<model>_<data>/<time>")

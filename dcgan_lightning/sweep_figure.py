@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from dcgan_lightning.captions import size_if_whole
 from dcgan_lightning.curves import NotThere, grids, read_curves
 from dcgan_lightning.figures import D, G, running_mean, thinned
 from dcgan_lightning.sweep_table import Result, clock
@@ -103,7 +104,8 @@ def _moments(result: Result) -> list[tuple[str, Image.Image]]:
     The first picture of all stands for the first epoch where that is longer than a quarter of the run. No picture
     stands for two moments.
     """
-    drawn = {} if result.folder is None else grids(result.folder)
+    found = {} if result.folder is None else grids(result.folder)
+    drawn = {iteration: path for iteration, path in found.items() if size_if_whole(path)}
     length = result.run.get("iterations") or max(drawn, default=0)
     an_epoch = result.run.get("iterations_per_epoch")
     first = an_epoch if an_epoch and an_epoch <= length / 4 else min(drawn, default=0)

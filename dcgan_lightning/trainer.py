@@ -23,6 +23,7 @@ def make_trainer(
     max_epochs: int | None,
     default_epochs: int,
     fraction: float,
+    batches: int,
     accelerator: str,
     devices: int | str | list[int],
     num_nodes: int,
@@ -36,7 +37,8 @@ def make_trainer(
         max_steps: iterations, None for no such limit.
         max_epochs: passes over the data, None for no such limit.
         default_epochs: passes over the data where neither limit is given.
-        fraction: of each of these lengths that is trained, above 0 and up to 1; a length stays at least 1.
+        fraction: of this length that is trained, above 0 and up to 1; at least an iteration.
+        batches: in an epoch, on each device.
         accelerator, devices, num_nodes: as in Lightning.
         strategy: as in Lightning; ``auto`` takes DDP that bears unused parameters for more than one device.
         precision: of the arithmetic, as in Lightning.
@@ -58,7 +60,9 @@ def make_trainer(
         raise Refusal("trainer.strategy", strategy, problem, "leave it out: auto takes what suits the devices")
     if max_steps is None and max_epochs is None:
         max_epochs = default_epochs
-    max_steps, max_epochs = (_shortened(length, fraction) for length in (max_steps, max_epochs))
+    if fraction < 1:
+        whole = min([steps for steps in (max_steps, max_epochs and max_epochs * batches) if steps is not None])
+        max_steps, max_epochs = max(1, round(whole * fraction)), None
     if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
         strategy = DDP
     # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
@@ -79,10 +83,6 @@ def make_trainer(
         log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
         **settings,
     )
-
-
-def _shortened(length: int | None, fraction: float) -> int | None:
-    return None if length is None else max(1, round(length * fraction))
 
 
 def count_devices(accelerator: str, devices: int | str | list[int]) -> int:

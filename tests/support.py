@@ -79,6 +79,7 @@ def trainer(folder, max_steps, callbacks=(), **settings):
         "max_epochs": None,
         "default_epochs": 1,
         "fraction": 1.0,
+        "batches": 1,
         "accelerator": "cpu",
         "devices": 1,
         "num_nodes": 1,

@@ -10,6 +10,7 @@ from torch import nn
 
 from dcgan_lightning.images import to_float
 from dcgan_lightning.noise import sample_latents
+from tests.conftest import assert_refused
 from tests.reference import algorithm, anime, guide, mlp, tutorial
 from tests.support import CONF, Images, composed, some_images, trainer
 
@@ -149,3 +150,31 @@ def test_every_experiment_trains_two_iterations_on_the_shipped_digits(name, comm
     assert run.code == 0, run.err
     assert len((run.folder / "metrics.csv").read_text().splitlines()) == 3
     assert (run.folder / "grids" / "iteration_000002.png").is_file()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_model_lr_reaches_both_optimizers_in_every_experiment(name):
+    module = instantiate(composed(f"experiment={name}", "model.lr=1e-5").model)
+    assert [optimizer.defaults["lr"] for optimizer in module.configure_optimizers()] == [1e-5, 1e-5]
+
+
+def test_a_batch_of_one_image_is_refused_where_batch_norm_needs_two(command):
+    small = ("experiment=mlp_gan_mnist", "data=mnist_mini", "data.digit=8", "data.batch_size=139")  # 974 = 7 * 139 + 1
+    run = command("train", *small, "metrics=none", "trainer.accelerator=cpu")
+    assert_refused(run, "data.batch_size", "one image for the last batch", "data.drop_last=true")
+
+
+def test_the_four_ratios_in_one_command_end_in_a_table_and_a_figure(command):
+    ratios = "experiment=anime_ratio_5_1,anime_ratio_1_1,anime_ratio_1_5,anime_ratio_long"
+    images = ("data=mnist_mini", "data.channels=3", "data.batch_size=8", "data.digit=8")
+    narrow = [f"model.{role}.width={NARROW}" for role in ("generator", "discriminator")]
+    shown = ("callbacks.grid.n=4", "callbacks.grid.every_epochs=1", "callbacks.figures=null", "metrics=none")
+    short = ("trainer.fraction=0.0001", "trainer.accelerator=cpu")  # of 200 * 121 and 1,400 * 121 iterations
+    run = command("train", "-m", ratios, *images, *narrow, *shown, *short)
+    assert run.code == 0, run.err
+    rows = [(folder / "metrics.csv").read_text().splitlines()[1:] for folder in run.folders]
+    assert sorted((int(r[0].partition(",")[0]), len(r)) for r in rows) == [(0, 2), (0, 2), (0, 2), (2, 15)]
+    (sweep,) = (run.cwd / "outputs" / "sweeps").iterdir()
+    table = (sweep / "table.csv").read_text()
+    assert all(f"anime_ratio_{name}" in table for name in ("5_1", "1_1", "1_5", "long"))
+    assert (sweep / "figure.png").is_file()

@@ -37,14 +37,16 @@ def test_several_devices_bear_parameters_that_one_update_leaves_unused(tmp_path)
 
 @pytest.mark.parametrize(
     ("given", "fraction", "max_steps", "max_epochs"),
-    [
+    [  # of 50 batches an epoch
         ({"max_steps": 450}, 0.1, 45, -1),
-        ({"max_steps": None, "max_epochs": 1400}, 0.02, -1, 28),
-        ({"max_steps": None, "default_epochs": 24}, 0.25, -1, 6),
-        ({"max_steps": 100, "max_epochs": 5}, 0.01, 1, 1),
+        ({"max_steps": None, "max_epochs": 1400}, 0.02, 1400, -1),
+        ({"max_steps": None, "max_epochs": 5}, 0.01, 2, -1),
+        ({"max_steps": None, "default_epochs": 24}, 0.25, 300, -1),
+        ({"max_steps": 100, "max_epochs": 5}, 0.001, 1, -1),
+        ({"max_steps": 1000, "max_epochs": 5}, 0.1, 25, -1),
         ({"max_steps": 7, "max_epochs": 3}, 1, 7, 3),
     ],
 )
 def test_a_fraction_shortens_every_length(tmp_path, given, fraction, max_steps, max_epochs):
-    made = trainer(tmp_path, **given, fraction=fraction)
+    made = trainer(tmp_path, **given, fraction=fraction, batches=50)
     assert (made.max_steps, made.max_epochs) == (max_steps, max_epochs)

@@ -13,7 +13,7 @@ from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.callbacks.weights import save_state, state_of
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.noise import sample_latents
-from dcgan_lightning.pictures import grid, save_png
+from dcgan_lightning.pictures import grid, save_picture
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
 from dcgan_lightning.trainer import due, epochs_done
 
@@ -66,7 +66,7 @@ class SampleGrid(Callback):
             self.fixed = sample_latents(self.seed, "grid", 0, self.n, pl_module.generator.latent_dim)
         if trainer.is_global_zero:
             real = self._arrange(trainer.datamodule.real_images(self.n))  # type: ignore[attr-defined]
-            save_png(real, Path(trainer.default_root_dir) / "real.png")
+            save_picture(real, Path(trainer.default_root_dir) / "real.png")
             self._to_tensorboard(trainer, "real", real, trainer.global_step)
 
     def on_train_batch_end(
@@ -89,7 +89,7 @@ class SampleGrid(Callback):
             return
         stem = Path(trainer.default_root_dir) / "grids" / f"iteration_{iteration:06d}"
         picture = self._arrange(images)
-        save_png(picture, stem.with_suffix(".png"))
+        save_picture(picture, stem.with_suffix(".png"))
         self._to_tensorboard(trainer, "grid", picture, iteration)
         if self.save_generator:
             save_state(state_of(pl_module.generator), stem, export_pth=False)

@@ -180,10 +180,22 @@ class ImageDataModule(LightningDataModule):
         device has every W-th: the images of a batch of 256 are the same on one device and on four. Where the last rows
         cannot be dealt out evenly, up to W-1 images are repeated, or left out with ``drop_last``.
         """
-        world_size, rank, pinned = 1, 0, False
-        if self.trainer is not None:
-            world_size, rank = self.trainer.world_size, self.trainer.global_rank
-            pinned = self.trainer.strategy.root_device.type == "cuda"
+        if self.trainer is None:
+            return self._loader(1, 0, pinned=False)
+        pinned = self.trainer.strategy.root_device.type == "cuda"
+        return self._loader(self.trainer.world_size, self.trainer.global_rank, pinned)
+
+    def batches(self, world_size: int) -> int:
+        """How many batches an epoch has on each of so many devices."""
+        return len(self._loader(world_size, 0, pinned=False))
+
+    def smallest_batch(self, world_size: int) -> int:
+        """How many images a device's smallest batch has."""
+        loader = self._loader(world_size, 0, pinned=False)
+        images = len(loader.sampler)  # type: ignore[arg-type]
+        return self.batch_size if self.drop_last else images % self.batch_size or self.batch_size
+
+    def _loader(self, world_size: int, rank: int, pinned: bool) -> DataLoader[Tensor]:
         rows = ImageRows(self.images)
         # Used on one device too, so that the permutation does not depend on the number of devices. Lightning leaves a
         # DistributedSampler in place, and tells it the epoch.

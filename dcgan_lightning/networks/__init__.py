@@ -7,6 +7,7 @@ checkpoint needs no pickled class: a family name and keyword values rebuild the 
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self
@@ -46,6 +47,12 @@ def sides(image_size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width, of the side of a square or of (height, width)."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     return height, width
+
+
+def weights_in_order(state_dict: Mapping[str, Tensor], root: str) -> list[Tensor]:
+    """The tensors ``<root>.N.weight`` by rising N; a file may keep them in any order."""
+    names = [name for name in state_dict if re.fullmatch(rf"{root}\.\d+\.weight", name)]
+    return [state_dict[name] for name in sorted(names, key=lambda name: int(name.split(".")[1]))]
 
 
 def families() -> list[str]:

@@ -4,7 +4,6 @@ At 64x64 with 3 channels, widths 64 and 100 latents these are the networks of Py
 layer and key by key (``main.N.*``): 3,576,704 and 2,765,568 parameters. Every other size follows from the same rule.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Self
@@ -12,7 +11,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
-from dcgan_lightning.networks import Network, sides
+from dcgan_lightning.networks import Network, sides, weights_in_order
 
 WIDEST = 8  # multiples of `width`: the tutorial's widest layers; larger images repeat them instead of growing further
 
@@ -130,11 +129,9 @@ class Discriminator(Network):
 
 
 def _kernels(state_dict: Mapping[str, Tensor], option: str, role: str) -> list[Tensor]:
-    """The kernels of the convolutions, from first to last; a file may keep them in any order."""
-    names = [name for name in state_dict if re.fullmatch(r"main\.\d+\.weight", name)]
-    names.sort(key=lambda name: int(name.split(".")[1]))
-    kernels = [state_dict[name] for name in names if state_dict[name].ndim == 4]
-    if len(kernels) < 2 or names[0] != "main.0.weight":
+    """The kernels of the convolutions, from first to last."""
+    kernels = [weight for weight in weights_in_order(state_dict, "main") if weight.ndim == 4]
+    if len(kernels) < 2 or "main.0.weight" not in state_dict:
         keys = ", ".join(list(state_dict)[:3])
         raise Refusal(option, f"[{keys}, ...]", f"not a DCGAN {role}'s state dict", "keys are main.N.*")
     return kernels

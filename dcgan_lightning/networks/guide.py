@@ -11,7 +11,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
-from dcgan_lightning.networks import Network, sides
+from dcgan_lightning.networks import Network, sides, weights_in_order
 
 
 def core(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -68,7 +68,7 @@ class Generator(Network):
         dense, doubling = (state_dict.get(f"main.{index}.weight") for index in (0, 3))
         if dense is None or doubling is None or dense.ndim != 2 or doubling.ndim != 4:
             raise _not_the_guides("weights", state_dict)
-        width, last = doubling.shape[0], [value for value in state_dict.values() if value.ndim == 4][-1]
+        width, last = doubling.shape[0], weights_in_order(state_dict, "main")[-1]
         side = 4 * isqrt(dense.shape[0] // width)
         batch_norm = any(name.endswith("running_mean") for name in state_dict)
         return cls(

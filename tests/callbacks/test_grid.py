@@ -12,6 +12,7 @@ from dcgan_lightning.networks.dcgan import Discriminator, Generator
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.pictures import grid
 from dcgan_lightning.sampling import sample_images
+from dcgan_lightning.schedule import FreshLatents
 from tests.conftest import assert_refused
 from tests.support import Images, gan, some_images, trainer
 
@@ -23,10 +24,10 @@ def drawing(**options):
     return SampleGrid(**(defaults | {"dark_on_white": False, "save_generator": False} | options))
 
 
-def train(tmp_path, *callbacks, iterations=4, g_every=1):
+def train(tmp_path, *callbacks, iterations=4, g_every=1, latents=None):
     torch.manual_seed(0)
     sizes = {"image_size": 28, "channels": 1, "width": 4}
-    module = gan(Generator(**sizes, latent_dim=6), Discriminator(**sizes), g_every=g_every)
+    module = gan(Generator(**sizes, latent_dim=6), Discriminator(**sizes), g_every=g_every, latents=latents)
     data = Images(some_images(8 * BATCHES), 8, tmp_path / "cache")
     trainer(tmp_path, iterations, callbacks).fit(module, datamodule=data)
     return module
@@ -68,6 +69,14 @@ def test_batch_shows_what_g_now_makes_of_the_latents_of_its_newest_update(tmp_pa
     module = train(tmp_path, drawing(every=5, latents="batch"), iterations=5, g_every=3)
     latents = sample_latents(0, "d", 3, 8, 6)[:6]  # shared ones; G was updated in iterations 0 and 3
     expected = grid(sample_images(module.generator, latents), 3)
+    assert torch.equal(picture(tmp_path / "grids" / "iteration_000005.png"), expected)
+
+
+def test_batch_shows_fresh_latents_too_and_not_more_than_there_were(tmp_path):
+    callback, rules = drawing(every=5, latents="batch", n=30, columns=5), FreshLatents(g_per_image=2)
+    module = train(tmp_path, callback, iterations=5, latents=rules)
+    latents = sample_latents(0, "g", 4, 16, 6)  # of 8 images
+    expected = grid(sample_images(module.generator, latents), 5)
     assert torch.equal(picture(tmp_path / "grids" / "iteration_000005.png"), expected)
 
 
