@@ -11,15 +11,15 @@ from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.launch import own_command_for_other_ranks
 from dcgan_lightning.options import build, check_options
-from dcgan_lightning.trainer import count_devices
+from dcgan_lightning.trainer import world_size
 
 
 def train(cfg: DictConfig) -> None:
     """Build everything, refuse what cannot work, claim a run folder, and train."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
     check_options(cfg)
-    asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices"]))
-    devices = count_devices(**asked) * cfg.trainer.num_nodes
+    asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices", "num_nodes"]))
+    devices = world_size(**asked)
     if not 0 <= cfg.seed < 2**32:
         raise Refusal("seed", cfg.seed, "has to be from 0 to 4294967295", "for instance seed=0")
     seed_everything(cfg.seed, workers=True, verbose=False)

@@ -47,7 +47,7 @@ def make_trainer(
     Raises:
         Refusal: a length below 1, more devices than the machine has, or what cannot work with two alternating updates.
     """
-    limits = {"trainer__max_steps": max_steps, "trainer__max_epochs": max_epochs, "trainer__num_nodes": num_nodes}
+    limits = {"trainer__max_steps": max_steps, "trainer__max_epochs": max_epochs}
     refuse_below(1, **{name: value for name, value in limits.items() if value is not None})
     if not 0 < fraction <= 1:
         raise Refusal(
@@ -63,7 +63,7 @@ def make_trainer(
     if fraction < 1:
         whole = min([steps for steps in (max_steps, max_epochs and max_epochs * batches) if steps is not None])
         max_steps, max_epochs = max(1, round(whole * fraction)), None
-    if count_devices(accelerator, devices) * num_nodes > 1 and strategy == "auto":
+    if world_size(accelerator, devices, num_nodes) > 1 and strategy == "auto":
         strategy = DDP
     # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
     for message in (".*LeafSpec.*", ".*your dataloader is not resumable.*"):
@@ -83,6 +83,12 @@ def make_trainer(
         log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
         **settings,
     )
+
+
+def world_size(accelerator: str, devices: int | str | list[int], num_nodes: int) -> int:
+    """How many devices train, on all machines; a Refusal where that is none, or more than this machine has."""
+    refuse_below(1, trainer__num_nodes=num_nodes)
+    return count_devices(accelerator, devices) * num_nodes
 
 
 def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
