@@ -32,6 +32,7 @@ RUNS = {
     "guide_stacked_batches_bn": (["model.batch_norm=true"], "to 0", "to 0", "to 0 (0.001)", "100%"),
     "guide_aggressive_adam": ([], "to 0", "to 0", "about 10.4 and rising", "-"),
 }
+ONE_SEED = {"guide_stacked_batches_bn"}  # both losses vanish within a hundred iterations
 LAST = 50  # iterations that a median is of
 SAMPLES = 200
 
@@ -116,7 +117,8 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = {name: [] for name in RUNS}
     for seed in range(given.seeds):
         for name in RUNS:
-            results[name].append(judge(train(name, seed, root, given.out)))
+            if seed == 0 or name not in ONE_SEED:
+                results[name].append(judge(train(name, seed, root, given.out)))
     first = {name: given.out / f"{name}_s0" for name in RUNS}
     figure(first, ROOT / "docs" / "guide.png")
     real = real_distance(first["guide_stable"])
