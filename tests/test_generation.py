@@ -1,6 +1,8 @@
 """generate.py: the best by D's score, walks between latents, spread of the latents, rows."""
 
 import re
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ def read(path):
 
 def numbered(folder):
     return torch.stack([read(path) for path in sorted(folder.iterdir())])
+
+
+@pytest.fixture(scope="module")
+def trained(trained, tmp_path_factory):
+    """A copy of the finished run, since samples are saved beside its checkpoints."""
+    folder = tmp_path_factory.mktemp("sampled") / "run"
+    shutil.copytree(trained.folder, folder)
+    return SimpleNamespace(folder=folder)
 
 
 @pytest.fixture
