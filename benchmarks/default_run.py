@@ -18,14 +18,15 @@ from pathlib import Path
 
 import torch
 import torchvision
-from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from dcgan_lightning import checkpoints
 from dcgan_lightning.data.mnist import SHIPPED, MNISTDataModule
 from dcgan_lightning.generation import latents
 from dcgan_lightning.metrics.digits import DigitFeatures
+from dcgan_lightning.networks import Network
 from dcgan_lightning.sampling import sample_images
+from dcgan_lightning.weights import network_of_weights
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = 10_000
@@ -45,7 +46,7 @@ def digits(image_size: int = 32) -> torch.Tensor:
     return data.images
 
 
-def judge(generator: nn.Module, network: DigitFeatures) -> dict[str, float]:
+def judge(generator: Network, network: DigitFeatures) -> dict[str, float]:
     """FID of 10,000 samples; of the first 1,000 the rarest digit's share and the mean top probability."""
     metric = FrechetInceptionDistance(network)
     for batch in digits().split(500):
@@ -73,7 +74,7 @@ def one_seed(seed: int, network: DigitFeatures) -> tuple[dict[str, float], dict[
             *("-m", "benchmarks.tutorial_digits", "--seed", str(seed), "--seconds", str(wall), "--out", theirs)
         )
         record = torch.load(theirs, weights_only=True)
-        tutorial = judge(checkpoints.generator_of_weights(theirs, "dcgan"), network)
+        tutorial = judge(network_of_weights("Generator", "weights", theirs, "dcgan"), network)
         return kit, tutorial | {"seconds": spent, "iterations": int(record["main.1.num_batches_tracked"])}
 
 

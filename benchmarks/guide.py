@@ -18,8 +18,8 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.default_run import ROOT, hardware
-from dcgan_lightning import loading
-from dcgan_lightning.curves import Curves, read_curves
+from dcgan_lightning import checkpoints
+from dcgan_lightning.curves import Curves, is_stacked, read_curves
 from dcgan_lightning.generation import latents
 from dcgan_lightning.sampling import sample_images
 from dcgan_lightning.selection import mean_pairwise_distance
@@ -53,7 +53,7 @@ def judge(folder: Path) -> dict[str, float]:
     curves = read_curves(folder)
     columns = ("loss_d", "loss_d_real", "loss_d_fake", "loss_g", "acc_real", "acc_fake")
     values = {name: float(np.nanmedian(curves[name][-LAST:])) for name in columns}
-    generator = loading.load_generator(folder / "checkpoints" / "last.ckpt")
+    generator = checkpoints.load_generator(folder / "checkpoints" / "last.ckpt")
     (z,) = latents(0, SAMPLES, generator.latent_dim, SAMPLES)
     samples = sample_images(generator, z)
     values["distance"] = mean_pairwise_distance(samples, torch.arange(SAMPLES))
@@ -91,7 +91,9 @@ def figure(runs: dict[str, Path], target: Path) -> None:
     drawing = Figure(figsize=(12, 2.6 * len(runs)), dpi=90, layout="constrained")
     for row, (name, folder) in zip(drawing.subplots(len(runs), 3, width_ratios=[3, 3, 1.6]), runs.items(), strict=True):
         curves: Curves = read_curves(folder)
-        for column, words in (("loss_d_real", "D on real"), ("loss_d_fake", "D on fake"), ("loss_g", "G")):
+        apart = [("loss_d_real", "D on real"), ("loss_d_fake", "D on fake")]
+        of_d = [("loss_d", "D")] if is_stacked(curves) else apart
+        for column, words in (*of_d, ("loss_g", "G")):
             row[0].plot(curves["iteration"], curves[column], label=words, linewidth=0.8)
         for column, words in (("acc_real", "on real"), ("acc_fake", "on fake")):
             row[1].plot(curves["iteration"], curves[column], label=words, linewidth=0.8)

@@ -26,7 +26,7 @@ def main() -> None:
     with np.load(SHIPPED) as arrays:
         dataset = PILImages(torch.from_numpy(arrays["images"]), given.image_size)
     shape = (1, given.image_size, given.image_size)
-    done = []
+    done: list[int] = []
 
     def stop(iterations: int) -> bool:
         done[:] = [iterations]

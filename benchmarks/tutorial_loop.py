@@ -40,10 +40,10 @@ class PILImages(Dataset[Tensor]):
 def weights_init(module: nn.Module) -> None:
     name = module.__class__.__name__
     if name.find("Conv") != -1:
-        nn.init.normal_(module.weight.data, 0.0, 0.02)
+        nn.init.normal_(module.weight, 0.0, 0.02)  # type: ignore[arg-type]
     elif name.find("BatchNorm") != -1:
-        nn.init.normal_(module.weight.data, 1.0, 0.02)
-        nn.init.constant_(module.bias.data, 0)
+        nn.init.normal_(module.weight, 1.0, 0.02)  # type: ignore[arg-type]
+        nn.init.constant_(module.bias, 0)  # type: ignore[arg-type]
 
 
 def train(dataset: Dataset[Tensor], shape: tuple[int, int, int], width: int, stop: Callable[[int], bool]) -> nn.Module:
