@@ -1,4 +1,4 @@
-"""The guide's four experiments, and the first form of one of them, at full length: published and obtained last values.
+"""The guide's four experiments, and one of them with BatchNorm, at full length: published and obtained last values.
 
 ``python -m benchmarks.guide --data-root DIR --seeds 3`` trains what is missing in ``outputs/guide/``, a run folder for
 each experiment and seed (a stopped command goes on with the next run), and writes docs/guide.md and its figure.

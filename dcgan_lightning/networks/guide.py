@@ -31,7 +31,7 @@ class Generator(Network):
         channels: of the image, 1 (grey) or 3 (RGB).
         latent_dim: length of a latent vector; the guide's is 50, and 1 to make it collapse.
         width: feature maps of all layers; the guide's is 128.
-        batch_norm: BatchNorm after both transposed convolutions, before their LeakyReLU, as in the guide's first form.
+        batch_norm: BatchNorm after both transposed convolutions, before their LeakyReLU.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Discriminator(Network):
         image_size: side in pixels, or (height, width); multiples of 4.
         channels: of the image, 1 (grey) or 3 (RGB).
         width: feature maps of both convolutions; the guide's is 64.
-        batch_norm: BatchNorm after both convolutions, before their LeakyReLU, as in the guide's first form.
+        batch_norm: BatchNorm after both convolutions, before their LeakyReLU.
     """
 
     def __init__(self, image_size: int | Sequence[int], channels: int, width: int, batch_norm: bool) -> None:
