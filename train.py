@@ -36,8 +36,9 @@ def train(cfg: DictConfig) -> None:
         fid.refuse_unfit(data.images)
     with run_folder.claimed(cfg) as folder, own_command_for_other_ranks(folder):
         logger = build(cfg, "logger") if cfg.logger else False
-        trainer = build(cfg, "trainer", batches=data.batches(devices), callbacks=callbacks, logger=logger)
-        checkpoints.refuse_finished(checkpoint, trainer, data.batches(devices))
+        batches = data.batches(devices)  # in an epoch
+        trainer = build(cfg, "trainer", batches=batches, callbacks=callbacks, logger=logger)
+        checkpoints.refuse_finished(checkpoint, trainer, batches)
         run_folder.opening_words(trainer, data, folder, checkpoint)
         with run_folder.recorded(trainer, data, folder, checkpoint):
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -4,7 +4,6 @@ A DCGAN of a third of the size, with a layer 5x5 of stride 3 next to the image; 
 channels, 100 latents and widths 64: 3,578,560 and 2,767,297 parameters, keys ``main.N.*``.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Self
@@ -12,8 +11,8 @@ from typing import Self
 from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
-from dcgan_lightning.networks import Network, sides
-from dcgan_lightning.networks.dcgan import halvings, widths_of
+from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.dcgan import halving_layers, halvings, widths_of
 
 
 def thirds(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
@@ -81,8 +80,7 @@ class Discriminator(Network):
         count, side = thirds(image_size)
         widths = widths_of(count + 1, width)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, 3, 1, bias=False), nn.LeakyReLU(0.2, True)]
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+        layers += halving_layers(widths)
         self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, side, 1, 0))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -105,9 +103,7 @@ class Discriminator(Network):
 
 def _kernels(state_dict: Mapping[str, Tensor], option: str) -> list[Tensor]:
     """The convolutions' weights in the order of their layers."""
-    names = [name for name in state_dict if re.fullmatch(r"main\.\d+\.weight", name)]
-    names.sort(key=lambda name: int(name.split(".")[1]))  # a file may keep them in any order
-    kernels = [state_dict[name] for name in names if state_dict[name].ndim == 4]
+    kernels = [weight for weight in weights_in_order(state_dict, "main") if weight.ndim == 4]
     if len(kernels) < 3 or not any(kernel.shape[2:] == (5, 5) for kernel in (kernels[0], kernels[-1])):
         keys = ", ".join(list(state_dict)[:3])
         raise Refusal(option, f"[{keys}, ...]", "not a state dict of the anime-face networks", "keys are main.N.*")

@@ -47,6 +47,14 @@ def widths_of(count: int, width: int) -> list[int]:
     return [width * min(2**i, WIDEST) for i in range(count)]
 
 
+def halving_layers(widths: Sequence[int]) -> list[nn.Module]:
+    """D's layers between these numbers of channels: convolutions 4x4 of stride 2, BatchNorm, LeakyReLU 0.2."""
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise(widths):
+        layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+    return layers
+
+
 class Generator(Network):
     """G: latents to images, by transposed convolutions, BatchNorm and ReLU, Tanh at the end.
 
@@ -62,12 +70,11 @@ class Generator(Network):
         refuse_below(1, data__channels=channels, model__generator__latent_dim=latent_dim, model__generator__width=width)
         count, core = halvings(image_size)
         self.latent_dim = latent_dim
-        outer, *inner = widths_of(count, width)
-        widths = [*reversed(inner), outer]  # from the core to the image
+        widths = widths_of(count, width)[::-1]  # from the core to the image
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], core, 1, 0, bias=False)]
         for wide, narrow in pairwise(widths):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(outer), nn.ReLU(True), nn.ConvTranspose2d(outer, channels, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False)]
         self.main = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -103,8 +110,7 @@ class Discriminator(Network):
         count, core = halvings(image_size)
         widths = widths_of(count, width)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+        layers += halving_layers(widths)
         self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, core, 1, 0, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:
