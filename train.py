@@ -6,10 +6,11 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import checkpoints, cli, run_folder
+from dcgan_lightning import checkpoints, cli, precision, run_folder
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.launch import own_command_for_other_ranks
+from dcgan_lightning.machine import keep_freed_memory
 from dcgan_lightning.options import build, check_options
 from dcgan_lightning.trainer import world_size
 
@@ -17,6 +18,7 @@ from dcgan_lightning.trainer import world_size
 def train(cfg: DictConfig) -> None:
     """Build everything, refuse what cannot work, claim a run folder, and train."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
+    keep_freed_memory()
     check_options(cfg)
     asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices", "num_nodes"]))
     devices = world_size(**asked)
@@ -39,7 +41,8 @@ def train(cfg: DictConfig) -> None:
         batches = data.batches(devices)  # in an epoch
         trainer = build(cfg, "trainer", batches=batches, callbacks=callbacks, logger=logger)
         checkpoints.refuse_finished(checkpoint, trainer, batches)
-        run_folder.opening_words(trainer, data, folder, checkpoint)
+        why = precision.reason(cfg.trainer.precision, cfg.trainer.accelerator)
+        run_folder.opening_words(trainer, data, folder, checkpoint, why)
         with run_folder.recorded(trainer, data, folder, checkpoint):
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         run_folder.closing_words(trainer, folder)

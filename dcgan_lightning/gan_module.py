@@ -14,6 +14,7 @@ from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_float
 from dcgan_lightning.losses import Loss
 from dcgan_lightning.networks import Network, describe
+from dcgan_lightning.networks.convolution import as_products
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.optimizers import checked
 from dcgan_lightning.sampling import eval_mode
@@ -39,8 +40,9 @@ class GANModule(LightningModule):
         optimizer_d, optimizer_g: each makes an optimizer of parameters: ``optimizer(parameters, lr=...)``.
         d_every, g_every: D, or G, is updated in every so many iterations; one of the two is 1.
         seed: of the latents.
-        channels_last: keep weights and images as N x H x W x C in memory, which convolutions run faster on. It sums in
-            another order than the contiguous format, so that results differ by rounding.
+        channels_last: keep weights and images as N x H x W x C in memory, which convolutions run faster on, and have
+            some of them computed as matrix products (:mod:`dcgan_lightning.networks.convolution`). The sums are taken
+            in another order than in the contiguous format, so that results differ by rounding.
         batch_norm: whether the networks have BatchNorm layers. Those of the guide take it from here as well.
         generator_weights, discriminator_weights: files of state dicts to start from, instead of what ``init`` draws.
 
@@ -88,6 +90,7 @@ class GANModule(LightningModule):
                 fill(getattr(self, role), read_weights(option, path), option, path)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
+        as_products(self, channels_last)
         self.make_optimizers = [checked("optimizer_d", optimizer_d, lr), checked("optimizer_g", optimizer_g, lr)]
 
     def _refuse_other_norm(self, batch_norm: bool) -> None:

@@ -67,8 +67,11 @@ def _claim(wanted: Path, chosen: bool) -> Path:
     raise Refusal("hydra.run.dir", wanted, "taken, and so are a thousand names after it", "give another folder")
 
 
-def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> None:
-    """Say what is about to be trained, on what, where it goes, and from where it goes on (kept in a file, too)."""
+def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None, why: str) -> None:
+    """Say what is about to be trained, on what, where it goes, and from where it goes on (kept in a file, too).
+
+    ``why`` is the reason for the precision, empty for none.
+    """
     if not trainer.is_global_zero:
         return
     count, *shape = data.images.shape
@@ -80,7 +83,7 @@ def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpo
         print(f"goes on from  {checkpoint} (an epoch under way begins its order of images anew)")
     print(f"images        {count:,} of {'x'.join(map(str, shape))} (channels x height x width)")
     print(f"global batch  {batch * devices} = {batch} images x {devices} device(s)")
-    print(f"trained on    {hardware}, precision {trainer.precision}", flush=True)
+    print(f"trained on    {hardware}, precision {trainer.precision}{f' ({why})' if why else ''}", flush=True)
 
 
 @contextmanager
@@ -100,7 +103,7 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: 
     finally:
         if trainer.is_global_zero and not isinstance(problem, Refusal):
             record = _lengths(trainer, data, first, time.monotonic() - began)
-            _write_record(folder, problem, record)
+            _write_record(folder, problem, record, trainer.precision)
 
 
 def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float) -> dict[str, int | float | None]:
@@ -116,13 +119,16 @@ def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float
     }
 
 
-def _write_record(folder: Path, problem: BaseException | None, lengths: dict[str, int | float | None]) -> None:
+def _write_record(
+    folder: Path, problem: BaseException | None, lengths: dict[str, int | float | None], precision: str
+) -> None:
     # Hydra's own config is out of reach while ranks are started.
     hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
     record = {
         "status": "finished" if problem is None else "failed",
         "error": None if problem is None else in_words(problem),
         **lengths,
+        "precision": precision,
         "experiment": hydra.runtime.choices.get("experiment"),
     }
     with written_whole(folder / "run.json") as path:

@@ -3,15 +3,15 @@
 import math
 import sys
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.machine import cores
+from dcgan_lightning.precision import Precision, on_cpu, resolved
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 # Plain DDP fails: each update leaves the other network's parameters unused.
 DDP = "ddp_find_unused_parameters_true"
 STRATEGIES = ("auto", DDP)
@@ -41,7 +41,7 @@ def make_trainer(
         batches: in an epoch, on each device.
         accelerator, devices, num_nodes: as in Lightning.
         strategy: as in Lightning; ``auto`` takes DDP that bears unused parameters for more than one device.
-        precision: of the arithmetic, as in Lightning.
+        precision: of the arithmetic, as in Lightning; ``auto``: bfloat16 where the hardware multiplies it fast.
         settings: further arguments of ``lightning.pytorch.Trainer``.
 
     Raises:
@@ -75,7 +75,7 @@ def make_trainer(
         devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
-        precision=precision,
+        precision=resolved(precision, accelerator),  # type: ignore[arg-type]  # a plain str
         use_distributed_sampler=False,  # the data module deals out the images itself
         enable_progress_bar=False,  # Lightning's counts epochs; callbacks.progress counts iterations
         enable_model_summary=False,
@@ -97,15 +97,15 @@ def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
     Raises:
         Refusal: there are not so many GPUs, or cores where the CPU trains.
     """
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    if on_cpu:
+    no_gpu = on_cpu(accelerator)
+    if no_gpu:
         there_are, what = cores(), "CPU core(s), and each process needs one"
     else:
         there_are = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
         what = "device(s) of that kind"
-    if devices == "auto" or (devices in (-1, "-1") and not on_cpu and there_are):
-        return 1 if on_cpu else there_are
-    count = _asked_for(devices, on_cpu)
+    if devices == "auto" or (devices in (-1, "-1") and not no_gpu and there_are):
+        return 1 if no_gpu else there_are
+    count = _asked_for(devices, no_gpu)
     if not 1 <= count <= there_are:
         problem = f"trainer.accelerator={accelerator} finds {there_are} {what}"
         remedy = f"trainer.devices=1 to {there_are}" if there_are else "trainer.accelerator=cpu"
@@ -113,12 +113,12 @@ def count_devices(accelerator: str, devices: int | str | list[int]) -> int:
     return count
 
 
-def _asked_for(devices: int | str | list[int], on_cpu: bool) -> int:
+def _asked_for(devices: int | str | list[int], no_gpu: bool) -> int:
     """The number of devices, 0 for what names none; GPUs may be listed, "0,1" or [0,1], cores may not."""
     if isinstance(devices, str) and "," in devices:
         devices = [int(index) if index.strip().isdigit() else -1 for index in devices.strip(",").split(",")]
     if isinstance(devices, list):
-        return 0 if on_cpu or min(devices, default=-1) < 0 else len(devices)
+        return 0 if no_gpu or min(devices, default=-1) < 0 else len(devices)
     return int(devices) if str(devices).isdigit() else 0
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.convolution import Conv2d, ConvTranspose2d
 from dcgan_lightning.networks.dcgan import halving_layers, halvings, widths_of
 
 
@@ -40,11 +41,11 @@ class Generator(Network):
         count, side = thirds(image_size)
         self.latent_dim = latent_dim
         widths = widths_of(count + 1, width)[::-1]  # from the core to the image
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], side, 1, 0, bias=False)]
+        layers: list[nn.Module] = [ConvTranspose2d(latent_dim, widths[0], side, 1, 0, bias=False)]
         for i, (wide, narrow) in enumerate(pairwise(widths)):
             # The third transposed convolution is the second of these; the listing leaves its bias in.
-            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=i == 1)]
-        layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 5, 3, 1, bias=False)]
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), ConvTranspose2d(wide, narrow, 4, 2, 1, bias=i == 1)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(True), ConvTranspose2d(width, channels, 5, 3, 1, bias=False)]
         self.main = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -79,9 +80,9 @@ class Discriminator(Network):
         refuse_below(1, data__channels=channels, model__discriminator__width=width)
         count, side = thirds(image_size)
         widths = widths_of(count + 1, width)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, 3, 1, bias=False), nn.LeakyReLU(0.2, True)]
+        layers: list[nn.Module] = [Conv2d(channels, width, 5, 3, 1, bias=False), nn.LeakyReLU(0.2, True)]
         layers += halving_layers(widths)
-        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, side, 1, 0))
+        self.main = nn.Sequential(*layers, Conv2d(widths[-1], 1, side, 1, 0))
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [-1, 1] to logits (N,)."""

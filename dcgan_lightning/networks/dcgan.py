@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.convolution import Conv2d, ConvTranspose2d
 
 WIDEST = 8  # multiples of `width`: the tutorial's widest layers; larger images repeat them instead of growing further
 
@@ -51,7 +52,7 @@ def halving_layers(widths: Sequence[int]) -> list[nn.Module]:
     """D's layers between these numbers of channels: convolutions 4x4 of stride 2, BatchNorm, LeakyReLU 0.2."""
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(widths):
-        layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+        layers += [Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
     return layers
 
 
@@ -71,10 +72,10 @@ class Generator(Network):
         count, core = halvings(image_size)
         self.latent_dim = latent_dim
         widths = widths_of(count, width)[::-1]  # from the core to the image
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], core, 1, 0, bias=False)]
+        layers: list[nn.Module] = [ConvTranspose2d(latent_dim, widths[0], core, 1, 0, bias=False)]
         for wide, narrow in pairwise(widths):
-            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False)]
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(True), ConvTranspose2d(width, channels, 4, 2, 1, bias=False)]
         self.main = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -109,9 +110,9 @@ class Discriminator(Network):
         refuse_below(1, data__channels=channels, model__discriminator__width=width)
         count, core = halvings(image_size)
         widths = widths_of(count, width)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+        layers: list[nn.Module] = [Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
         layers += halving_layers(widths)
-        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, core, 1, 0, bias=False))
+        self.main = nn.Sequential(*layers, Conv2d(widths[-1], 1, core, 1, 0, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [-1, 1] to logits (N,)."""

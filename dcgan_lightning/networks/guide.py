@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.convolution import Conv2d, ConvTranspose2d
 
 
 def core(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -49,10 +50,10 @@ class Generator(Network):
             nn.Unflatten(1, (width, height, breadth)),
         ]
         for _ in range(2):
-            layers.append(nn.ConvTranspose2d(width, width, 4, 2, 1))
+            layers.append(ConvTranspose2d(width, width, 4, 2, 1))
             layers += _norm(width, batch_norm)
             layers.append(nn.LeakyReLU(0.2, True))
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, channels, 7, padding=3), nn.Tanh())
+        self.main = nn.Sequential(*layers, Conv2d(width, channels, 7, padding=3), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent_dim) to (N, channels, H, W) in [-1, 1]."""
@@ -92,7 +93,7 @@ class Discriminator(Network):
         height, breadth = core(image_size)
         layers: list[nn.Module] = []
         for inputs in (channels, width):
-            layers.append(nn.Conv2d(inputs, width, 4, 2, 1))
+            layers.append(Conv2d(inputs, width, 4, 2, 1))
             layers += _norm(width, batch_norm)
             layers.append(nn.LeakyReLU(0.2, True))
         self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * height * breadth, 1))
