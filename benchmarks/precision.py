@@ -1,0 +1,102 @@
+"""Whether bfloat16 costs FID: ``python -m benchmarks.precision --seeds 3 --data-root ../shared/data``.
+
+Trains each case in float32 and in bfloat16 with every seed, everything else alike, and writes the table of FIDs into
+docs/performance.md. A run that is there already, in --out, is not trained again.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.default_run import ROOT, hardware
+from benchmarks.report import replace_section
+
+PRECISIONS = ("32-true", "bf16-mixed")
+# What differs from `python train.py`. 10,000 samples an evaluation, so that the value has little noise of its own.
+CASES = {
+    "digits": ["callbacks.fid.num_samples=10000"],
+    "faces": [
+        "data=celeba",
+        "metrics=fid_random",
+        "trainer.max_steps=600",
+        "callbacks.fid.every=100",
+        "callbacks.fid.num_samples=10000",
+    ],
+}
+
+
+def train(case: str, precision: str, seed: int, data_root: str, out: Path) -> tuple[float, float, float]:
+    """Train once; the lowest FID, the last one, and the run's seconds."""
+    folder = out / f"{case}_{precision}_{seed}"
+    if not (folder / "run.json").exists():
+        place = [f"data.root={data_root}/celeba"] if case == "faces" else []
+        overrides = [f"trainer.precision={precision}", f"seed={seed}", f"hydra.run.dir={folder.absolute()}"]
+        command = [sys.executable, "train.py", *CASES[case], *place, *overrides]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (folder / "fid.csv").open() as file:
+        values = [float(row["value"]) for row in csv.DictReader(file)]
+    return min(values), values[-1], json.loads((folder / "run.json").read_text())["seconds"]
+
+
+def table(results: dict[str, dict[str, list[tuple[float, float, float]]]]) -> str:
+    lines = [
+        "| case | precision | lowest FID of each seed | mean | last FID of each seed | mean | seconds, median |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case, by_precision in results.items():
+        for precision, runs in by_precision.items():
+            lowest, last, seconds = zip(*runs, strict=True)
+            cells = [case, precision, _each(lowest), _mean(lowest), _each(last), _mean(last)]
+            lines.append("| " + " | ".join([*cells, f"{statistics.median(seconds):.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def verdict(results: dict[str, dict[str, list[tuple[float, float, float]]]]) -> str:
+    """Whether bfloat16's mean lies within float32's spread over the seeds, or below it, for each case."""
+    lines = []
+    for case, by_precision in results.items():
+        exact, half = ([lowest for lowest, *_ in by_precision[precision]] for precision in PRECISIONS)
+        good = statistics.mean(half) <= max(exact)
+        lines.append(
+            f"{case}: bfloat16's mean of the lowest FIDs, {statistics.mean(half):.4g}, is "
+            f"{'not above' if good else 'above'} float32's spread, {min(exact):.4g} to {max(exact):.4g}."
+        )
+    return "\n".join(lines)
+
+
+def _each(values: tuple[float, ...]) -> str:
+    return " / ".join(f"{value:.4g}" for value in values)
+
+
+def _mean(values: tuple[float, ...]) -> str:
+    return f"{statistics.mean(values):.4g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data-root", required=True, help="the folder with celeba/ in it")
+    parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "precision", help="where the runs go")
+    given = parser.parse_args()
+    root = str(Path(given.data_root).resolve())
+    results: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    for case in CASES:
+        runs: dict[str, list[tuple[float, float, float]]] = {precision: [] for precision in PRECISIONS}
+        for seed in range(given.seeds):
+            for precision in PRECISIONS:
+                runs[precision].append(train(case, precision, seed, root, given.out))
+                print(case, precision, seed, runs[precision][-1], flush=True)
+        results[case] = runs
+    command = f"`python -m benchmarks.precision --seeds {given.seeds} --data-root {given.data_root}`"
+    text = f"{command}, {hardware()}, {datetime.date.today()}.\n\n{table(results)}\n\n{verdict(results)}\n"
+    replace_section(ROOT / "docs" / "performance.md", "benchmarks.precision", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
