@@ -7,7 +7,6 @@ alike, by 10,000 samples against the 10,000 shipped digits at 32x32, and the tab
 
 import argparse
 import datetime
-import os
 import platform
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ import torch
 import torchvision
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from benchmarks.report import ROOT, hardware
 from dcgan_lightning import checkpoints
 from dcgan_lightning.data.mnist import SHIPPED, MNISTDataModule
 from dcgan_lightning.generation import latents
@@ -28,7 +28,6 @@ from dcgan_lightning.networks import Network
 from dcgan_lightning.sampling import sample_images
 from dcgan_lightning.weights import network_of_weights
 
-ROOT = Path(__file__).parent.parent
 SAMPLES = 10_000
 
 
@@ -91,14 +90,6 @@ def table(results: list[tuple[dict[str, float], dict[str, float]]]) -> str:
             )
     ratio = statistics.median(kit["fid"] / tutorial["fid"] for kit, tutorial in results)
     return "\n".join([*lines, "", f"Median ratio of the FIDs, kit to tutorial's loop: {ratio:.2f}."])
-
-
-def hardware() -> str:
-    cpu = Path("/proc/cpuinfo")
-    text = cpu.read_text() if cpu.exists() else ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    bf16 = ", ".join(flag for flag in ("amx_bf16", "avx512_bf16") if flag in text) or "no bf16 instructions"
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()} ({bf16})"
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from benchmarks.default_run import ROOT, hardware
+from benchmarks.report import ROOT, hardware
 from dcgan_lightning import checkpoints
 from dcgan_lightning.curves import Curves, is_stacked, read_curves
 from dcgan_lightning.generation import latents

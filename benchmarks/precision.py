@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.default_run import ROOT, hardware
+from benchmarks.report import ROOT, hardware
 from benchmarks.report import replace_section
 
 PRECISIONS = ("32-true", "bf16-mixed")

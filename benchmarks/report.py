@@ -1,4 +1,4 @@
-"""What the pages in docs/ say about measurements: the machine, the versions, and tables that commands rewrite in place."""
+"""What the pages in docs/ say about measurements: machine, versions, and tables that commands rewrite in place."""
 
 import datetime
 import os
