@@ -13,8 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.report import ROOT, hardware
-from benchmarks.report import replace_section
+from benchmarks.report import ROOT, hardware, replace_section
 
 PRECISIONS = ("32-true", "bf16-mixed")
 # What differs from `python train.py`. 10,000 samples an evaluation, so that the value has little noise of its own.
