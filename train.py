@@ -6,11 +6,11 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import checkpoints, cli, precision, run_folder
+from dcgan_lightning import captured, checkpoints, cli, precision, run_folder
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.launch import own_command_for_other_ranks
-from dcgan_lightning.machine import keep_freed_memory
+from dcgan_lightning.machine import keep_freed_memory, look_for_gpus_once
 from dcgan_lightning.options import build, check_options
 from dcgan_lightning.trainer import world_size
 
@@ -19,9 +19,11 @@ def train(cfg: DictConfig) -> None:
     """Build everything, refuse what cannot work, claim a run folder, and train."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
     keep_freed_memory()
+    look_for_gpus_once()
     check_options(cfg)
     asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices", "num_nodes"]))
     devices = world_size(**asked)
+    captured.refuse_unfit(cfg.model.cuda_graph, cfg.trainer, devices)
     if not 0 <= cfg.seed < 2**32:
         raise Refusal("seed", cfg.seed, "has to be from 0 to 4294967295", "for instance seed=0")
     seed_everything(cfg.seed, workers=True, verbose=False)

@@ -43,6 +43,16 @@ def keep_freed_memory() -> bool:
     return bool(mapped and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def look_for_gpus_once() -> None:
+    """Where there is no GPU, spare every optimizer step a search for NVIDIA's library.
+
+    PyTorch asks for devices in each step. Importing Lightning makes that question go to NVML, so that a process can
+    ask and still fork; without a GPU there is nothing that forking could harm.
+    """
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+
 @contextmanager
 def limited_waiting() -> Iterator[None]:
     """Give up on a connection that stays silent for :data:`PATIENCE`."""

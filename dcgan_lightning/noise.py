@@ -6,6 +6,7 @@ reruns repeat, and the number of devices does not change which latents a global 
 """
 
 import hashlib
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,9 +15,13 @@ from torch import Tensor
 
 def generator(seed: int, stream: str, iteration: int = 0) -> np.random.Generator:
     """A generator of its own for each (seed, stream, iteration); 2**192 draws lie between two iterations."""
-    key = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=16).digest()
-    counter = iteration << 192
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"), counter=counter))
+    return np.random.Generator(np.random.Philox(key=key_of(seed, stream), counter=iteration << 192))
+
+
+@cache
+def key_of(seed: int, stream: str) -> int:
+    """Philox's key, 128 bits."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=16).digest(), "little")
 
 
 def sample_latents(seed: int, stream: str, iteration: int, n: int, latent_dim: int) -> Tensor:

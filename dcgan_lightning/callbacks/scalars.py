@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from dcgan_lightning.errors import refuse_below
@@ -77,9 +79,18 @@ class Scalars(Callback):
                 cells = [f"{known[name]:.9g}" if name in known else "" for name in SCALARS]
                 writer.writerow([iteration, epoch, *cells])
                 for logger in trainer.loggers:
-                    logger.log_metrics(known, step=iteration)
+                    log(logger, known, iteration)
                 trainer.callback_metrics.update({name: torch.tensor(value) for name, value in known.items()})
 
     @staticmethod
     def _file(trainer: Trainer) -> Path:
         return Path(trainer.default_root_dir) / "metrics.csv"
+
+
+def log(logger: Logger, values: dict[str, float], iteration: int) -> None:
+    """Hand one iteration's scalars to a logger; to TensorBoard as one event: nine take ten times as long."""
+    if isinstance(logger, TensorBoardLogger):
+        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        logger.experiment.file_writer.add_summary(summary, iteration)
+    else:
+        logger.log_metrics(values, step=iteration)

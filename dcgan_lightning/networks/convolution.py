@@ -103,7 +103,7 @@ class TransposedConvolution(Function):
 
 def correlate(x: Tensor, weight: Tensor, stride: int, padding: int, bias: Tensor | None = None) -> Tensor:
     """What ``F.conv2d`` computes: (N, C, H, W), (K, C, height, width) -> (N, K, OH, OW)."""
-    if len(weight) > FEW:
+    if len(weight) > FEW or x.shape[1] <= FEW:
         return F.conv2d(x, weight, _like(x, bias), stride, padding)
     n, _, *size = x.shape
     k, _, height, width = weight.shape
@@ -126,7 +126,7 @@ def spread(x: Tensor, weight: Tensor, stride: int, padding: int, size: Any, bias
         windows = patches(x, kernel, 1, kernel[0] - 1 - padding, size)  # (N * H * W, height * width * K)
         products = windows @ weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)
         return _with_bias(maps_of(products.view(n, *size, channels)), bias)
-    if channels > FEW:
+    if channels > FEW or k <= FEW:
         return F.conv_transpose2d(x, weight, _like(x, bias), stride, padding)
     # Taps that land on pixels of one phase, (row % stride, column % stride), are added to that phase's plane.
     times = [-(-side // stride) for side in kernel]
