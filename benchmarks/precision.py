@@ -6,14 +6,12 @@ docs/performance.md. A run that is there already, in --out, is not trained again
 
 import argparse
 import csv
-import datetime
-import json
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.report import ROOT, hardware, replace_section
+from benchmarks.report import PERFORMANCE, ROOT, circumstances, replace_section
 
 PRECISIONS = ("32-true", "bf16-mixed")
 # What differs from `python train.py`. 10,000 samples an evaluation, so that the value has little noise of its own.
@@ -22,15 +20,15 @@ CASES = {
     "faces": [
         "data=celeba",
         "metrics=fid_random",
-        "trainer.max_steps=600",
+        "trainer.max_steps=300",
         "callbacks.fid.every=100",
         "callbacks.fid.num_samples=10000",
     ],
 }
 
 
-def train(case: str, precision: str, seed: int, data_root: str, out: Path) -> tuple[float, float, float]:
-    """Train once; the lowest FID, the last one, and the run's seconds."""
+def train(case: str, precision: str, seed: int, data_root: str, out: Path) -> tuple[float, float]:
+    """Train once; the lowest FID of the run, and the last one."""
     folder = out / f"{case}_{precision}_{seed}"
     if not (folder / "run.json").exists():
         place = [f"data.root={data_root}/celeba"] if case == "faces" else []
@@ -39,27 +37,27 @@ def train(case: str, precision: str, seed: int, data_root: str, out: Path) -> tu
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with (folder / "fid.csv").open() as file:
         values = [float(row["value"]) for row in csv.DictReader(file)]
-    return min(values), values[-1], json.loads((folder / "run.json").read_text())["seconds"]
+    return min(values), values[-1]
 
 
-def table(results: dict[str, dict[str, list[tuple[float, float, float]]]]) -> str:
+def table(results: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
     lines = [
-        "| case | precision | lowest FID of each seed | mean | last FID of each seed | mean | seconds, median |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| case | precision | lowest FID of each seed | mean | last FID of each seed | mean |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for case, by_precision in results.items():
         for precision, runs in by_precision.items():
-            lowest, last, seconds = zip(*runs, strict=True)
+            lowest, last = zip(*runs, strict=True)
             cells = [case, precision, _each(lowest), _mean(lowest), _each(last), _mean(last)]
-            lines.append("| " + " | ".join([*cells, f"{statistics.median(seconds):.0f}"]) + " |")
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def verdict(results: dict[str, dict[str, list[tuple[float, float, float]]]]) -> str:
+def verdict(results: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
     """Whether bfloat16's mean lies within float32's spread over the seeds, or below it, for each case."""
     lines = []
     for case, by_precision in results.items():
-        exact, half = ([lowest for lowest, *_ in by_precision[precision]] for precision in PRECISIONS)
+        exact, half = ([lowest for lowest, _ in by_precision[precision]] for precision in PRECISIONS)
         good = statistics.mean(half) <= max(exact)
         lines.append(
             f"{case}: bfloat16's mean of the lowest FIDs, {statistics.mean(half):.4g}, is "
@@ -83,17 +81,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "precision", help="where the runs go")
     given = parser.parse_args()
     root = str(Path(given.data_root).resolve())
-    results: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    results: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for case in CASES:
-        runs: dict[str, list[tuple[float, float, float]]] = {precision: [] for precision in PRECISIONS}
+        runs: dict[str, list[tuple[float, float]]] = {precision: [] for precision in PRECISIONS}
         for seed in range(given.seeds):
             for precision in PRECISIONS:
                 runs[precision].append(train(case, precision, seed, root, given.out))
                 print(case, precision, seed, runs[precision][-1], flush=True)
         results[case] = runs
-    command = f"`python -m benchmarks.precision --seeds {given.seeds} --data-root {given.data_root}`"
-    text = f"{command}, {hardware()}, {datetime.date.today()}.\n\n{table(results)}\n\n{verdict(results)}\n"
-    replace_section(ROOT / "docs" / "performance.md", "benchmarks.precision", text)
+    command = f"python -m benchmarks.precision --seeds {given.seeds} --data-root {given.data_root}"
+    text = f"{circumstances(command)}\n\n{table(results)}\n\n{verdict(results)}"
+    replace_section(PERFORMANCE, "benchmarks.precision", text)
     print(text)
 
 
