@@ -3,72 +3,25 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import platformdirs
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import DataLoader
 
+from dcgan_lightning.data.batches import Batches, DrawnWithReplacement, ImageRows, Shuffled
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import TRANSFORM_VERSION
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.noise import generator
 
 Sampling = Literal["shuffle", "replacement"]
-
-
-class ImageRows(Dataset[Tensor]):
-    """Images as a data set from which a whole batch is gathered at once.
-
-    Args:
-        images: (N, C, H, W) uint8.
-    """
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.images[index]  # (C, H, W)
-
-    def __getitems__(self, indices: list[int]) -> Tensor:
-        return self.images.index_select(0, torch.tensor(indices))  # (len(indices), C, H, W)
-
-
-class DrawnWithReplacement(Sampler[int]):
-    """As many draws from a data set as it has images, each from all of them, so that some come twice and some never.
-
-    Drawn anew in each epoch, from its number alone; of the draws of a global batch a device has every W-th, as
-    DistributedSampler deals them out. The interface is DistributedSampler's: Lightning tells the epoch.
-
-    Args:
-        size: images in the data set.
-        num_replicas: devices, W.
-        rank: of this device.
-        seed: of the draws.
-    """
-
-    def __init__(self, size: int, num_replicas: int, rank: int, seed: int) -> None:
-        self.size, self.num_replicas, self.rank, self.seed = size, num_replicas, rank, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size // self.num_replicas
-
-    def __iter__(self) -> Iterator[int]:
-        draws = generator(self.seed, "replacement", self.epoch).integers(0, self.size, len(self) * self.num_replicas)
-        return iter(draws[self.rank :: self.num_replicas].tolist())
+CPU = torch.device("cpu")
+SHARE_OF_CARD = 0.5  # of a GPU's free memory that the images may take
 
 
 class ImageDataModule(LightningDataModule):
@@ -181,39 +134,40 @@ class ImageDataModule(LightningDataModule):
         cannot be dealt out evenly, up to W-1 images are repeated, or left out with ``drop_last``.
         """
         if self.trainer is None:
-            return self._loader(1, 0, pinned=False)
-        pinned = self.trainer.strategy.root_device.type == "cuda"
-        return self._loader(self.trainer.world_size, self.trainer.global_rank, pinned)
+            return self._loader(self.images, self._epoch(1))
+        device = self.trainer.strategy.root_device
+        on_card = device.type == "cuda" and not self.num_workers and self._fits(device)
+        images, place = (self.images.to(device), device) if on_card else (self.images, CPU)
+        epoch = self._epoch(self.trainer.world_size, self.trainer.global_rank, place)
+        return self._loader(images, epoch, pinned=device.type == "cuda" and not on_card)
 
     def batches(self, world_size: int) -> int:
         """How many batches an epoch has on each of so many devices."""
-        return len(self._loader(world_size, 0, pinned=False))
+        return len(self._epoch(world_size))
 
     def smallest_batch(self, world_size: int) -> int:
         """How many images a device's smallest batch has."""
-        loader = self._loader(world_size, 0, pinned=False)
-        images = len(loader.sampler)  # type: ignore[arg-type]
-        return self.batch_size if self.drop_last else images % self.batch_size or self.batch_size
+        left = 0 if self.drop_last else self._epoch(world_size).images % self.batch_size
+        return left or self.batch_size
 
-    def _loader(self, world_size: int, rank: int, pinned: bool) -> DataLoader[Tensor]:
-        rows = ImageRows(self.images)
-        # Used on one device too, so that the permutation does not depend on the number of devices. Lightning leaves a
-        # DistributedSampler in place, and tells it the epoch.
-        sampler: Sampler[int] = DistributedSampler(
-            rows, num_replicas=world_size, rank=rank, shuffle=True, seed=self.seed, drop_last=self.drop_last
-        )
-        if self.sampling == "replacement":
-            sampler = DrawnWithReplacement(len(rows), world_size, rank, self.seed)
+    def _epoch(self, world_size: int, rank: int = 0, device: torch.device = CPU) -> Batches:
+        kind = DrawnWithReplacement if self.sampling == "replacement" else Shuffled
+        return kind(len(self.images), self.batch_size, world_size, rank, self.seed, self.drop_last, device)
+
+    def _loader(self, images: Tensor, epoch: Batches, pinned: bool = False) -> DataLoader[Tensor]:
         return DataLoader(
-            rows,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            ImageRows(images),
+            batch_size=None,  # the sampler makes whole batches
+            sampler=epoch,
             num_workers=self.num_workers,
-            collate_fn=_as_gathered,
-            drop_last=self.drop_last,
             pin_memory=pinned,
             persistent_workers=self.num_workers > 0,
         )
+
+    def _fits(self, device: torch.device) -> bool:
+        """Whether a GPU has room for the images, and for the training besides."""
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.images.nbytes <= SHARE_OF_CARD * free
 
     def fingerprint_of(self, *origin: object) -> str:
         """Hash what determines the images: their origin (plain values that JSON knows) and all that is done to them."""
@@ -238,11 +192,6 @@ class ImageDataModule(LightningDataModule):
                 f"it lies in data.root, {self.root}, into which nothing is ever written",
                 "name another data.cache_dir",
             )
-
-
-def _as_gathered(batch: Any) -> Any:
-    """The collate function: ``__getitems__`` made the batch already. A named one, since worker processes pickle it."""
-    return batch
 
 
 def _whole_number(option: str, value: object, smallest: int, example: str) -> int:

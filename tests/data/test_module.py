@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
 from dcgan_lightning.data import ImageDataModule
-from dcgan_lightning.data.module import DrawnWithReplacement
+from dcgan_lightning.data.batches import DrawnWithReplacement
 from dcgan_lightning.errors import Refusal
 from tests.support import Images, some_images
 
@@ -169,31 +169,6 @@ def test_cache_dir_defaults_to_the_users(monkeypatch, tmp_path):
     assert Numbered(**{**OPTIONS, "cache_dir": "~/here"}).cache_dir == tmp_path / "here"
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_draws_with_replacement_are_dealt_out_like_a_shuffle(world_size):
-    (alone,) = _epochs(1)
-    dealt = torch.stack([torch.tensor(list(draws)) for draws in _epochs(world_size)], dim=1).flatten()
-    assert dealt.tolist() == list(alone)[: len(dealt)]
-
-
-def _epochs(world_size, epoch=2):
-    samplers = [DrawnWithReplacement(40, world_size, rank, seed=3) for rank in range(world_size)]
-    for sampler in samplers:
-        sampler.set_epoch(epoch)
-    return samplers
-
-
-def test_draws_with_replacement_come_from_all_images_and_differ_between_epochs():
-    sampler = DrawnWithReplacement(2000, 1, 0, seed=3)
-    epochs = []
-    for epoch in range(2):
-        sampler.set_epoch(epoch)
-        epochs.append(list(sampler))
-        # Of n images drawn n times, a fraction 1 - 1/e is seen: 0.632, with a standard deviation of 0.007.
-        assert 0.60 < len(set(epochs[-1])) / 2000 < 0.66
-    assert epochs[0] != epochs[1]
-
-
 def test_sampling_is_one_of_two(tmp_path):
     images = some_images(20)
     with pytest.raises(Refusal, match=r"data\.sampling=often: there is shuffle, replacement"):
@@ -201,3 +176,30 @@ def test_sampling_is_one_of_two(tmp_path):
     data = Images(images, 4, tmp_path, sampling="replacement")
     data.setup()
     assert isinstance(data.train_dataloader().sampler, DrawnWithReplacement)
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+def test_images_on_a_card_give_the_same_batches(monkeypatch, sampling):
+    """The card is played by the CPU: what is there counts as moved, and the indices follow it."""
+    there = numbered(301, sampling=sampling).train_dataloader()
+    module = numbered(301, sampling=sampling)
+    module.trainer.strategy.root_device = torch.device("cuda", 0)
+    moved = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * module.images.nbytes, 10**12))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: moved.append((len(self), device)) or self)
+    loader = module.train_dataloader()
+    assert not loader.pin_memory
+    assert epoch(loader, 3) == epoch(there, 3)
+    assert moved == [(301, torch.device("cuda", 0))] * 2  # the images once, and the indices of the epoch
+
+
+def test_images_stay_where_a_card_has_no_room_or_workers_gather(monkeypatch):
+    def there(module, free):
+        module.trainer.strategy.root_device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**12))
+        loader = module.train_dataloader()
+        return loader.dataset.images is module.images and loader.pin_memory
+
+    module = numbered(300)
+    assert there(module, free=2 * module.images.nbytes - 1)
+    assert there(numbered(300, num_workers=2), free=10**12)
