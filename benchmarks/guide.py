@@ -1,7 +1,8 @@
 """The guide's four experiments, and one of them with BatchNorm, at full length: published and obtained last values.
 
 ``python -m benchmarks.guide --data-root DIR --seeds 3`` trains what is missing in ``outputs/guide/``, a run folder for
-each experiment and seed (a stopped command goes on with the next run), and writes docs/guide.md and its figure.
+each experiment and seed (a stopped command goes on with the next run), and writes docs/guide.md and its figure. With
+``--precision bf16-mixed`` it writes a section of that page instead.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from benchmarks.report import ROOT, hardware
+from benchmarks.report import ROOT, circumstances, hardware, replace_section
 from dcgan_lightning import checkpoints
 from dcgan_lightning.curves import Curves, is_stacked, read_curves
 from dcgan_lightning.generation import latents
@@ -37,12 +38,13 @@ LAST = 50  # iterations that a median is of
 SAMPLES = 200
 
 
-def train(name: str, seed: int, data_root: str, out: Path) -> Path:
+def train(name: str, seed: int, data_root: str, precision: str, out: Path) -> Path:
     """The run folder of an experiment with a seed, which is trained where it is not there yet."""
     folder = out / f"{name}_s{seed}"
     record = folder / "run.json"
     if not record.is_file() or json.loads(record.read_text())["status"] != "finished":
         command = ["train.py", f"experiment={name.removesuffix('_bn')}", f"seed={seed}", f"data.root={data_root}"]
+        command.append(f"trainer.precision={precision}")
         shutil.rmtree(folder, ignore_errors=True)  # what a stopped run left
         subprocess.run([sys.executable, *command, *RUNS[name][0], f"hydra.run.dir={folder}"], cwd=ROOT, check=True)
     return folder
@@ -113,15 +115,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-root", required=True, help="torchvision's root, with MNIST/raw in it")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "guide")
+    parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true")
+    parser.add_argument("--out", type=Path, help="default: outputs/guide, one for each precision")
     given = parser.parse_args()
     root = str(Path(given.data_root).absolute())
+    out = given.out or ROOT / "outputs" / ("guide" if given.precision == "32-true" else f"guide_{given.precision}")
     results: dict[str, list[dict[str, float]]] = {name: [] for name in RUNS}
     for seed in range(given.seeds):
         for name in RUNS:
             if seed == 0 or name not in ONE_SEED:
-                results[name].append(judge(train(name, seed, root, given.out)))
-    first = {name: given.out / f"{name}_s0" for name in RUNS}
+                results[name].append(judge(train(name, seed, root, given.precision, out)))
+    page = ROOT / "docs" / "guide.md"
+    if given.precision != "32-true":
+        command = f"python -m benchmarks.guide --data-root DIR --seeds {given.seeds} --precision {given.precision}"
+        replace_section(page, given.precision, "\n".join([circumstances(command), "", *table(results)]))
+        return
+    first = {name: out / f"{name}_s0" for name in RUNS}
     figure(first, ROOT / "docs" / "guide.png")
     real = real_distance(first["guide_stable"])
     seconds = [row["seconds"] for rows in results.values() for row in rows]
@@ -139,7 +148,6 @@ def main() -> None:
         "![Curves and samples of seed 0](guide.png)",
         "",
     ]
-    page = ROOT / "docs" / "guide.md"
     words = page.read_text().partition("<!-- written by hand -->")[2] if page.is_file() else ""
     page.write_text("\n".join(lines) + ("\n<!-- written by hand -->" + words if words else ""))
     print("\n".join(table(results)))
