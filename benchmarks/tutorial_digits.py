@@ -8,7 +8,7 @@ import argparse  # noqa: E402
 
 import torch  # noqa: E402
 
-from benchmarks.tutorial_loop import PILImages, train  # noqa: E402
+from benchmarks.tutorial_loop import PILImages, loader, repeated, train  # noqa: E402
 from dcgan_lightning.data.mnist import SHIPPED  # noqa: E402
 
 
@@ -32,7 +32,7 @@ def main() -> None:
         done[:] = [iterations]
         return time.monotonic() - BEGAN >= given.seconds
 
-    generator = train(dataset, shape, given.width, stop)
+    generator = train(repeated(loader(dataset)), shape, given.width, stop)
     torch.save(generator.state_dict(), given.out)
     print(f"iterations {done[0]}, seconds {time.monotonic() - BEGAN:.1f}")
 
