@@ -10,15 +10,18 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dcgan_lightning.captured import Captured, CUDAGraphs
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_float
 from dcgan_lightning.losses import Loss
 from dcgan_lightning.networks import Network, describe
 from dcgan_lightning.networks.convolution import as_products
 from dcgan_lightning.noise import rows_of_rank, sample_latents
-from dcgan_lightning.optimizers import checked
+from dcgan_lightning.optimizers import checked, settle
+from dcgan_lightning.precision import float32_as
 from dcgan_lightning.sampling import eval_mode
-from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, UpdateRatio, logits_of
+from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, Turn, UpdateRatio, logits_of
+from dcgan_lightning.trainer import one_global_step
 from dcgan_lightning.weights import fill, read_weights
 
 CHECKPOINT_KEY = "dcgan_lightning"  # where a checkpoint keeps the record of its networks
@@ -44,6 +47,7 @@ class GANModule(LightningModule):
             some of them computed as matrix products (:mod:`dcgan_lightning.networks.convolution`). The sums are taken
             in another order than in the contiguous format, so that results differ by rounding.
         batch_norm: whether the networks have BatchNorm layers. Those of the guide take it from here as well.
+        cuda_graph: replay whole iterations as CUDA graphs (:mod:`dcgan_lightning.captured`).
         generator_weights, discriminator_weights: files of state dicts to start from, instead of what ``init`` draws.
 
     Raises:
@@ -54,6 +58,7 @@ class GANModule(LightningModule):
     generator: Network
     discriminator: Network
     dtype: torch.dtype
+    recorder = CUDAGraphs
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class GANModule(LightningModule):
         seed: int,
         channels_last: bool,
         batch_norm: bool,
+        cuda_graph: bool,
         generator_weights: str | None,
         discriminator_weights: str | None,
     ) -> None:
@@ -91,7 +97,10 @@ class GANModule(LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         as_products(self, channels_last)
-        self.make_optimizers = [checked("optimizer_d", optimizer_d, lr), checked("optimizer_g", optimizer_g, lr)]
+        self.cuda_graph = cuda_graph
+        self._captured: Captured | None = None
+        optimizers = {"optimizer_d": optimizer_d, "optimizer_g": optimizer_g}
+        self.make_optimizers = [checked(name, make, lr, cuda_graph) for name, make in optimizers.items()]
 
     def _refuse_other_norm(self, batch_norm: bool) -> None:
         there_is = any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in self.modules())
@@ -106,10 +115,13 @@ class GANModule(LightningModule):
         return [make(network.parameters()) for make, network in zip(self.make_optimizers, networks, strict=True)]
 
     def on_train_start(self) -> None:
-        # A restored optimizer brings its old settings along; those of this run hold.
-        for optimizer, make in zip(self.trainer.optimizers, self.make_optimizers, strict=True):
-            for group in optimizer.param_groups:
-                group.update(make.keywords)
+        for optimizer in self.trainer.optimizers:
+            settle(optimizer)
+        if self.cuda_graph:
+            self._captured = Captured(self.update, self.trainer.optimizers, self.recorder(self.device))
+
+    def on_train_end(self) -> None:
+        self._captured = None  # Lightning moves the weights away, and graphs hold where they were
 
     def refuse_other_images(self, shape: torch.Size, smallest_batch: int) -> None:
         """Refuse networks that do not fit each other, or images (C, H, W) that do not fit, by shape or by number."""
@@ -142,18 +154,24 @@ class GANModule(LightningModule):
 
     def training_step(self, images: Tensor, batch_idx: int) -> Scalars:
         """One iteration on this rank's real images, uint8 (N, C, H, W); returns its scalars, still on the device."""
+        turn = self.ratio.turn(self.iteration)
+        if turn.g_due:
+            self._newest_batch = len(images) * self.trainer.world_size
+        due = [self.latents.for_d(turn)] * turn.d_due + [self.latents.for_g(turn)] * turn.g_due
+        latents = {which: self.sample_latents(which, len(images)) for which in dict.fromkeys(due)}
+        with one_global_step(*self.optimizers()), float32_as(self.trainer.precision):
+            return (self._captured or self.update)(turn, images, latents)
+
+    def update(self, turn: Turn, images: Tensor, latents: dict[Latents, Tensor]) -> Scalars:
+        """What an iteration does on the device: D's update, then G's, each on the iterations that are its turn."""
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[attr-defined]  # two, hence a list
         real = to_float(images, self.dtype).contiguous(memory_format=self.memory_format)  # (N, C, H, W) in [-1, 1]
-        turn = self.ratio.turn(self.iteration)
-        fakes = Fakes(self.generator, self.latents, turn, lambda latents: self.sample_latents(latents, len(real)))
+        fakes = Fakes(self.generator, self.latents, turn, latents.__getitem__)
         scalars: Scalars = {}
+        if turn.d_due:
+            scalars |= self.update_d(optimizer_d, real, fakes.for_d())
         if turn.g_due:
-            self._newest_batch = len(real) * self.trainer.world_size
-        with one_global_step(optimizer_d, optimizer_g):
-            if turn.d_due:
-                scalars |= self.update_d(optimizer_d, real, fakes.for_d())
-            if turn.g_due:
-                scalars |= self.update_g(optimizer_g, fakes.for_g())
+            scalars |= self.update_g(optimizer_g, fakes.for_g())
         return scalars
 
     def update_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor) -> Scalars:
@@ -227,18 +245,3 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in thawed:
             parameter.requires_grad_(True)
-
-
-@contextmanager
-def one_global_step(*optimizers: LightningOptimizer) -> Iterator[None]:
-    """Make Lightning count one step of ``global_step`` for everything inside, where it would count every optimizer's.
-
-    Under manual optimization the loop hangs its counter on each optimizer, before and after its step, anew for every
-    batch. It is called here once instead, so that ``max_steps``, checkpoints and loggers all count iterations.
-    """
-    count, counted = optimizers[0]._on_before_step, optimizers[0]._on_after_step
-    for optimizer in optimizers:
-        optimizer._on_before_step = optimizer._on_after_step = lambda: None
-    yield
-    count()
-    counted()

@@ -1,5 +1,7 @@
 """In which arithmetic a run trains: what ``trainer.precision=auto`` takes, and why."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -29,6 +31,27 @@ def reason(precision: Precision, accelerator: str) -> str:
     if not units:
         return "auto: nothing here multiplies bfloat16 fast"
     return f"auto: {units} multiplies bfloat16 fast; trainer.precision=32-true is the way back"
+
+
+@contextmanager
+def float32_as(precision: str) -> Iterator[None]:
+    """What a GPU makes of float32 in convolutions and matrix products: TF32, or all of it.
+
+    TF32 keeps 10 bits of a float32's 23, and PyTorch lets convolutions use it. Here it is for what autocast leaves in
+    float32, and for nobody who asked for float32.
+
+    Args:
+        precision: Lightning's; what ends in ``-true`` holds.
+    """
+    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee" if precision.endswith("-true") else "tf32"
+        yield
+    finally:
+        for kind, was in zip(kinds, before, strict=True):
+            kind.fp32_precision = was
 
 
 def on_cpu(accelerator: str) -> bool:

@@ -1,12 +1,13 @@
 """Images from a generator, as they would be saved (eval mode, float32, uint8), and what D would be given."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from dcgan_lightning.images import to_uint8
+from dcgan_lightning.precision import float32_as
 
 
 class NonFiniteImagesError(RuntimeError):
@@ -25,18 +26,9 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
             module.training = training
 
 
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """No TF32, which keeps 10 bits of a float32's 23: a GPU's convolutions use it unless they are told not to."""
-    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "ieee"
-        yield
-    finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
+def full_float32() -> AbstractContextManager[None]:
+    """No TF32: a GPU's convolutions use it unless they are told not to."""
+    return float32_as("32-true")
 
 
 @contextmanager

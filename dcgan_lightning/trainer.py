@@ -3,10 +3,13 @@
 import math
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.machine import cores
@@ -120,6 +123,21 @@ def _asked_for(devices: int | str | list[int], no_gpu: bool) -> int:
     if isinstance(devices, list):
         return 0 if no_gpu or min(devices, default=-1) < 0 else len(devices)
     return int(devices) if str(devices).isdigit() else 0
+
+
+@contextmanager
+def one_global_step(*optimizers: LightningOptimizer) -> Iterator[None]:
+    """Make Lightning count one step of ``global_step`` for everything inside, where it would count every optimizer's.
+
+    Under manual optimization the loop hangs its counter on each optimizer, before and after its step, anew for every
+    batch. It is called here once instead, so that ``max_steps``, checkpoints and loggers all count iterations.
+    """
+    count, counted = optimizers[0]._on_before_step, optimizers[0]._on_after_step
+    for optimizer in optimizers:
+        optimizer._on_before_step = optimizer._on_after_step = lambda: None
+    yield
+    count()
+    counted()
 
 
 def total_iterations(trainer: Trainer) -> int:

@@ -52,6 +52,7 @@ def gan(
     channels_last=False,
     latents=None,
     d_rule=None,
+    cuda_graph=False,
 ):
     """A GANModule of the given networks, all else as conf/ has it for a DCGAN."""
     adam = functools.partial(torch.optim.Adam, betas=betas)
@@ -68,6 +69,7 @@ def gan(
         seed=seed,
         channels_last=channels_last,
         batch_norm=any("BatchNorm" in type(m).__name__ for n in (generator, discriminator) for m in n.modules()),
+        cuda_graph=cuda_graph,
         generator_weights=None,
         discriminator_weights=None,
     )
