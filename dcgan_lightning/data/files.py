@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from dcgan_lightning.data.cache import ImageCache, Recipe, Report
+from dcgan_lightning.data.cache import ImageCache
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import upright_size
 from dcgan_lightning.data.module import ImageDataModule, Sampling
 from dcgan_lightning.data.sources import Entry, Source
+from dcgan_lightning.data.unfinished import Recipe, Report
 from dcgan_lightning.errors import Refusal
 
 SHOWN = 20  # bad files named in one message

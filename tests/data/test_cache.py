@@ -1,15 +1,20 @@
 import json
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
+from threading import Timer
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from dcgan_lightning.data import cache
-from dcgan_lightning.data.cache import ImageCache, Recipe, decode_chunk
+from dcgan_lightning.data.cache import ImageCache, decode_chunk
+from dcgan_lightning.data.decode import decode
 from dcgan_lightning.data.sources import Folder
+from dcgan_lightning.data.unfinished import Recipe
 from dcgan_lightning.errors import Refusal
 from tests.data.pictures import write_images
 
@@ -37,7 +42,9 @@ def test_what_is_built_is_what_was_decoded(source, image_cache):
     image_cache.build("key", RECIPE, source, names)
     images, report = image_cache.load("key", RECIPE)
     assert (images.shape, images.dtype) == ((30, 3, 8, 12), torch.uint8)
-    assert np.array_equal(images, decode_chunk(source, names, RECIPE)[0])
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for image, name in zip(images, names, strict=True):
+        assert np.array_equal(image, decode(source.read(name), 8, 12, 3)[0])
     assert report.files == names
     assert report.sizes == [[20, 20]] * 30
     assert sorted(path.name for path in image_cache.folder.iterdir()) == ["key.json", "key.npy"]
@@ -74,7 +81,10 @@ def test_writing_to_the_images_leaves_the_cache_alone(source, image_cache):
     assert torch.equal(image_cache.load("key", RECIPE)[0], before)
 
 
-@pytest.mark.parametrize("harm", ["array cut", "array gone", "array of another shape", "listing cut", "listing gone"])
+@pytest.mark.parametrize(
+    "harm",
+    ["array cut", "array gone", "array of another shape", "array of channels first", "listing cut", "listing gone"],
+)
 def test_what_is_not_whole_is_not_used(source, image_cache, harm):
     image_cache.build("key", RECIPE, source, names_of(source))
     array, listing = image_cache.folder / "key.npy", image_cache.folder / "key.json"
@@ -83,7 +93,9 @@ def test_what_is_not_whole_is_not_used(source, image_cache, harm):
     elif harm == "array gone":
         array.unlink()
     elif harm == "array of another shape":
-        np.save(array, np.zeros((29, 3, 8, 12), np.uint8))
+        np.save(array, np.zeros((29, 8, 12, 3), np.uint8))
+    elif harm == "array of channels first":  # as earlier versions wrote it
+        np.save(array, np.zeros((30, 3, 8, 12), np.uint8))
     elif harm == "listing cut":
         listing.write_text(listing.read_text()[:-20])
     else:
@@ -93,21 +105,96 @@ def test_what_is_not_whole_is_not_used(source, image_cache, harm):
     assert len(image_cache.load("key", RECIPE)[0]) == 30
 
 
-def test_an_interruption_leaves_nothing(source, image_cache, monkeypatch):
-    def interrupted(source, names, recipe):
-        yield decode_chunk(source, names[:10], recipe)
+CHUNKS = 10  # files in a chunk of the tests below
+
+
+@pytest.fixture
+def interrupted(source, image_cache, monkeypatch, capsys):
+    """A build of which two chunks of three were decoded, the 5th file bad; and what later builds decode."""
+    monkeypatch.setattr(cache, "CHUNK", CHUNKS)
+    (source.path / names_of(source)[4]).write_text("no image")
+    decoded = []
+
+    def chunks(source, names, recipe):
+        for start in range(0, len(names), CHUNKS):
+            decoded.append(names[start : start + CHUNKS])
+            yield decode_chunk(source, decoded[-1], recipe)
+
+    def two_chunks(*what):
+        yield from islice(chunks(*what), 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache, "_decoded", interrupted)
+    monkeypatch.setattr(cache, "_decoded", two_chunks)
     with pytest.raises(KeyboardInterrupt):
         image_cache.build("key", RECIPE, source, names_of(source))
-    assert list(image_cache.folder.iterdir()) == []
+    assert "20 of 30 images are decoded" in capsys.readouterr().err
+    decoded.clear()
+    monkeypatch.setattr(cache, "_decoded", chunks)
+    return decoded
+
+
+def test_an_interrupted_build_is_not_used_and_gone_on_with(source, image_cache, interrupted):
+    names = names_of(source)
+    assert image_cache.load("key", RECIPE) is None
+    image_cache.build("key", RECIPE, source, names)
+    assert interrupted == [names[20:]]
+    as_if_never_interrupted(source, image_cache)
+
+
+def as_if_never_interrupted(source, image_cache):
+    images, report = image_cache.load("key", RECIPE)
+    assert sorted(path.name for path in image_cache.folder.iterdir()) == ["key.json", "key.npy"]
+    image_cache.build("at once", RECIPE, source, names_of(source))
+    at_once, expected = image_cache.load("at once", RECIPE)
+    assert torch.equal(images, at_once)
+    assert report == expected
+    assert len(images) == 29
+
+
+@pytest.mark.parametrize(
+    "harm", ["journal cut", "journal gone", "chunk told twice", "array cut", "array gone", "array longer", "unread"]
+)
+def test_only_what_is_whole_is_gone_on_with(source, image_cache, interrupted, harm):
+    array, journal = image_cache.folder / "key.part", image_cache.folder / "key.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert len(lines) == 2
+    left = 1
+    if harm == "journal cut":
+        journal.write_text("".join(lines)[:-1])
+    elif harm == "chunk told twice":
+        journal.write_text(lines[0] * 2)
+    elif harm == "array cut":
+        array.write_bytes(array.read_bytes()[:-1])
+    elif harm == "array longer":
+        array.write_bytes(array.read_bytes() + b"what came after")
+        left = 2
+    elif harm == "unread":
+        report = json.loads(lines[1])
+        journal.write_text(lines[0] + json.dumps(report | {"unread": report["files"][:1]}) + "\n")
+    else:
+        (array if harm == "array gone" else journal).unlink()
+        left = 0
+    image_cache.build("key", RECIPE, source, names_of(source))
+    assert interrupted[0][0] == names_of(source)[left * CHUNKS]
+    as_if_never_interrupted(source, image_cache)
 
 
 def build(image_cache, source):
     image_cache.build("key", RECIPE, source, names_of(source))
     images, report = image_cache.load("key", RECIPE)
     return int(images.long().sum()), len(report.files)
+
+
+def test_who_waits_for_another_process_is_told(source, image_cache, monkeypatch, capsys):
+    monkeypatch.setattr(cache, "QUIET", 0)
+    image_cache.folder.mkdir()
+    lock = FileLock(image_cache.folder / "key.lock", thread_local=False)
+    with ThreadPoolExecutor(1) as other:  # filelock refuses to have a thread wait for itself
+        other.submit(lock.acquire).result()
+    Timer(0.3, lock.release).start()
+    image_cache.build("key", RECIPE, source, names_of(source))
+    assert "another process is decoding" in capsys.readouterr().err
+    assert len(image_cache.load("key", RECIPE)[0]) == 30
 
 
 def test_two_processes_at_once_both_end_well(source, image_cache):
