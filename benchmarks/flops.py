@@ -30,7 +30,7 @@ def forward_flops(network: nn.Module, example: Tensor) -> list[int]:
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         # Every number of the result sums products over what its layer sees; transposed, every input is spread.
         numbers = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
-        counts.append(2 * numbers.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr, index]
+        counts.append(2 * numbers.numel() * layer.weight[0].numel())  # type: ignore[index]
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]

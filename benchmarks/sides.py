@@ -26,6 +26,7 @@ from benchmarks.report import ROOT
 PAUSE = 0.2  # seconds between bursts: threads stop spinning, loader workers fill their queues and rest
 # Each process is forked from one that has imported what they need and done nothing else.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+LOG = "log.txt"  # what a process says, in its working directory
 READY = 8  # float batches that the tutorial's loop is given ready-made, in turn
 
 
@@ -50,10 +51,9 @@ def kit(pace: Pace, overrides: Sequence[str]) -> None:
 
     verb = importlib.import_module("train").train  # from the repository's root, which is no package
     bursts.PACE[:] = [pace]
-    with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
-        own = [f"hydra.run.dir={folder}/run", "trainer.max_steps=1000000", "trainer.max_epochs=null"]
-        sys.argv = ["train.py", *own, "+callbacks.bursts._target_=benchmarks.bursts.Bursts", *overrides]
-        cli.run(verb, "train")
+    own = ["hydra.run.dir=run", "trainer.max_steps=1000000", "trainer.max_epochs=null"]
+    sys.argv = ["train.py", *own, "+callbacks.bursts._target_=benchmarks.bursts.Bursts", *overrides]
+    cli.run(verb, "train")
 
 
 def tutorial(pace: Pace, shape: tuple[int, int, int], batch: int, width: int) -> None:
@@ -90,6 +90,17 @@ def bare(pace: Pace, overrides: Sequence[str], bf16: bool) -> None:
     bare_loop.train(module, paced(bare_loop.batches(data.images, data.batch_size), pace), bf16)
 
 
+def images_alone(pace: Pace, overrides: Sequence[str]) -> None:
+    """The kit's batches, brought to the device that trains, and nothing else."""
+    cfg = composed(overrides)
+    data = instantiate(cfg.data)
+    data.setup()
+    data.trainer = instantiate(cfg.trainer, batches=1, logger=False, default_root_dir=".", enable_checkpointing=False)
+    device = data.trainer.strategy.root_device
+    for batch in paced(tutorial_loop.repeated(data.train_dataloader()), pace):
+        batch.to(device, non_blocking=True)
+
+
 def composed(overrides: Sequence[str]) -> Any:
     """The config of ``train.py``, composed outside a run."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -119,10 +130,10 @@ def alternate(sides: Sequence[Side], iterations: Sequence[int], rounds: int, war
 
 @contextmanager
 def _started(side: Side) -> Iterator[Callable[[int], Burst]]:
-    context = multiprocessing.get_context(METHOD)
+    context: Any = multiprocessing.get_context(METHOD)
     ours, theirs = context.Pipe()
-    with tempfile.NamedTemporaryFile(prefix="benchmark_", suffix=".log") as log:
-        process = context.Process(target=_in_process, args=(side, theirs, log.name))
+    with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
+        process = context.Process(target=_in_process, args=(side, theirs, folder))
         process.start()
         theirs.close()
 
@@ -132,7 +143,7 @@ def _started(side: Side) -> Iterator[Callable[[int], Burst]]:
                 ours.send(count)
                 return ours.recv()
             except (EOFError, OSError) as error:
-                said = Path(log.name).read_text(errors="replace")[-4000:]
+                said = Path(folder, LOG).read_text(errors="replace")[-4000:]
                 raise RuntimeError(f"{side.loop.__name__}{side.arguments} ended early:\n{said}") from error
 
         try:
@@ -142,10 +153,12 @@ def _started(side: Side) -> Iterator[Callable[[int], Burst]]:
             process.join(20)  # seconds
             if process.is_alive():
                 process.kill()
+                process.join()
 
 
-def _in_process(side: Side, connection: Connection, log: str) -> None:
-    with open(log, "ab") as file:
+def _in_process(side: Side, connection: Connection, folder: str) -> None:
+    os.chdir(folder)
+    with open(LOG, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     side.loop(Pace(connection, side.device), *side.arguments)

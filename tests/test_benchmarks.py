@@ -1,8 +1,21 @@
 """What the benchmarks compute: pages with sections, the loops they compare, and the counted work."""
 
-import pytest
+import copy
 
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from benchmarks import bare_loop, tutorial_loop
+from benchmarks.bursts import Pace, paced
+from benchmarks.flops import forward_flops, step_flops
 from benchmarks.report import replace_section
+from dcgan_lightning.networks import dcgan, guide
+from dcgan_lightning.networks.init import keras_normal
+from tests.reference import algorithm
+from tests.reference import guide as reference_guide
+from tests.reference.guide import NetD, NetG
+from tests.support import Images, composed_module, some_images, trainer
 
 
 def test_a_section_is_appended_once_and_then_replaced_with_the_words_around_it_kept(tmp_path):
@@ -25,3 +38,141 @@ def test_a_page_with_broken_markers_is_refused_and_left_alone(tmp_path, broken):
     with pytest.raises(ValueError, match="speed:end"):
         replace_section(page, "speed", "new")
     assert page.read_text() == broken
+
+
+WIDTH, SIZE, BATCH = 4, 32, 8
+
+
+@pytest.fixture
+def double():
+    """What the loops make themselves is float64, in which they can be compared closely."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def batches(n, size, batch=BATCH):
+    return [torch.rand(batch, 1, size, size).mul(2).sub(1) for _ in range(n)]
+
+
+def test_the_tutorials_loop_is_algorithm_1(double):
+    real = batches(4, SIZE)
+    torch.manual_seed(5)
+    net_g = tutorial_loop.train(real, (1, SIZE, SIZE), WIDTH)
+    torch.manual_seed(5)
+    reference = dcgan.Generator(SIZE, 1, 100, WIDTH).apply(tutorial_loop.weights_init)
+    net_d = dcgan.Discriminator(SIZE, 1, WIDTH).apply(tutorial_loop.weights_init)
+    latents = [torch.randn(BATCH, 100, 1, 1) for _ in real]
+    algorithm.train(reference, net_d, real, latents, 1, 1, lr=0.0002, betas=(0.5, 0.999))
+    assert_same_weights(net_g, reference)
+
+
+def test_the_guides_loop_is_the_guides(double):
+    real = batches(3, 28, batch=2)
+    torch.manual_seed(5)
+    net_g = tutorial_loop.train_guide(real)
+    torch.manual_seed(5)
+    ours = guide.Generator(28, 1, 50, 128, False), guide.Discriminator(28, 1, 64, False)
+    for network in ours:
+        keras_normal(network, 0.02)
+    with torch.random.fork_rng():
+        reference = [with_weights_of(network, kind()) for network, kind in zip(ours, (NetG, NetD), strict=True)]
+    reference_guide.train(*reference, real, lambda _, i, n: torch.randn(n, 50), stacked=False, lr=0.0002, beta1=0.5)
+    assert_same_weights(net_g, reference[0])
+
+
+def test_the_bare_loop_is_the_kits_maths(tmp_path):
+    overrides = ["model=dcgan", f"model.generator.width={WIDTH}", f"model.discriminator.width={WIDTH}"]
+    torch.manual_seed(0)
+    module = composed_module(*overrides)
+    bare = copy.deepcopy(module)
+    seen = Seen()
+    trainer(tmp_path, 5, [seen]).fit(module, datamodule=Images(some_images(64, size=SIZE), BATCH, tmp_path / "cache"))
+    history = bare_loop.train(bare, seen.batches, bf16=False)
+    # The same operations on the same numbers.
+    assert history == [pytest.approx([row[name] for name in OF_BARE], rel=1e-6) for row in seen.rows]
+    assert_same_weights(bare, module, rtol=1e-6, atol=1e-7)
+
+
+OF_BARE = ("loss_d", "loss_d_real", "loss_d_fake", "loss_g", "d_x", "d_gz_before", "d_gz_after", "acc_real", "acc_fake")
+
+
+class Seen(Callback):
+    def __init__(self):
+        self.batches, self.rows = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.batches.append(batch.clone())
+        self.rows.append({name: value.item() for name, value in outputs.items()})
+
+
+def with_weights_of(network, reference):
+    """The reference with the network's weights, matched by their order."""
+    reference.load_state_dict(dict(zip(reference.state_dict(), network.state_dict().values(), strict=True)))
+    return reference
+
+
+def assert_same_weights(network, reference, rtol=0, atol=1e-9):
+    for value, expected in zip(network.state_dict().values(), reference.state_dict().values(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=rtol, atol=atol)
+
+
+def test_the_operations_of_a_dcgan_at_64_are_those_of_its_layers():
+    module = composed_module("model=dcgan", "data.image_size=64", "data.channels=3")
+    # Inputs x kernel of G, outputs x kernel of D; multiply-adds, layer by layer.
+    g = [100 * 512 * 16, 4**2 * 512 * 256 * 16, 8**2 * 256 * 128 * 16, 16**2 * 128 * 64 * 16, 32**2 * 64 * 3 * 16]
+    d = [32**2 * 3 * 64 * 16, 16**2 * 64 * 128 * 16, 8**2 * 128 * 256 * 16, 4**2 * 256 * 512 * 16, 512 * 16]
+    assert forward_flops(module.generator, torch.zeros(1, 100)) == [2 * n for n in g]
+    assert forward_flops(module.discriminator, torch.zeros(1, 3, 64, 64)) == [2 * n for n in d]
+    frozen = 2 * (3 * sum(g) - g[0] + 8 * sum(d) - 2 * d[0])
+    assert step_flops(module) == frozen
+    assert step_flops(module, frozen=False) == frozen + 2 * sum(d)
+    assert step_flops(module, own_latents=2) == 2 * (7 * sum(g) - 2 * g[0] + 10 * sum(d) - 2 * d[0])
+
+
+def test_linear_layers_are_counted_with_their_inputs():
+    network = torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1))
+    assert forward_flops(network, torch.zeros(1, 7)) == [2 * 7 * 5, 2 * 5]
+
+
+class End:
+    """A connection that asks for these bursts and takes what comes back."""
+
+    def __init__(self, *asked):
+        self.asked, self.bursts = list(asked), []
+
+    def recv(self):
+        return self.asked.pop(0)
+
+    def send(self, burst):
+        self.bursts.append(burst)
+
+
+def test_a_burst_counts_its_iterations_and_its_images():
+    end = End(2, 3, 1)
+    for batch in paced([torch.zeros(n) for n in (4, 4, 5, 6, 7, 8)], Pace(end, "cpu")):
+        assert len(batch) < 8 or len(end.bursts) == 2
+    assert [(burst.iterations, burst.images) for burst in end.bursts] == [(2, 8), (3, 18)]
+
+
+@pytest.mark.parametrize(("asked", "first"), [(4, [0, 4, 10]), (9, [0, 10, 20]), (20, [0, 20])])
+def test_a_burst_keeps_clear_of_what_happens_besides_training_unless_it_is_longer(asked, first):
+    """Of what happens at the end of iterations 9, 19 and so on."""
+    end = Noting(asked)
+    pace = Pace(end, "cpu")
+    for end.iteration in range(50):
+        pace.border(1, end.iteration, events=[10])
+    assert [at - asked for at in end.sent_at][: len(first)] == first
+
+
+class Noting:
+    """A connection that asks for the same again and again, and notes before which iteration each burst came back."""
+
+    def __init__(self, asked):
+        self.asked, self.iteration, self.sent_at = asked, 0, []
+
+    def recv(self):
+        return self.asked
+
+    def send(self, burst):
+        self.sent_at.append(self.iteration)
