@@ -8,11 +8,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
+from dcgan_lightning.metrics.frechet import FrechetDistance
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
@@ -49,7 +49,7 @@ class FID(Callback):
         NonFiniteImagesError: the generator emits NaN or infinity (on all ranks, in an evaluation).
     """
 
-    _metric: FrechetInceptionDistance
+    _metric: FrechetDistance
 
     def __init__(
         self, features: FeatureNetwork | None, every: int, num_samples: int, batch_size: int, seed: int
@@ -86,10 +86,10 @@ class FID(Callback):
         images = trainer.datamodule.images  # type: ignore[attr-defined]  # (N, C, H, W) uint8
         # Apple's GPUs have no float64, in which the sums are kept.
         device = pl_module.device if pl_module.device.type != "mps" else torch.device("cpu")
-        # Its own synchronisation would count the real images once for every rank; _evaluate does it instead.
-        metric = FrechetInceptionDistance(self.features, reset_real_features=False, sync_on_compute=False)
-        self._metric = metric.to(device)
-        self._set_real(self._real_sums(trainer, images))
+        self._metric = FrechetDistance(self.features).to(device)
+        if device.type == "cpu":  # where its convolutions run faster so: Inception's 1.3 times
+            self.features.to(memory_format=torch.channels_last)
+        self._metric.set_real(self._real_sums(trainer, images))
         self._say_what_to_know(trainer, len(images), images.shape[1])
 
     def on_train_batch_end(
@@ -136,12 +136,6 @@ class FID(Callback):
             except OSError as error:
                 rank_zero_warn(f"{self.features.tag}: the statistics of the real images could not be kept: {error}")
         return sums
-
-    def _set_real(self, sums: FeatureSums) -> None:
-        device = self._metric.device
-        self._metric.real_features_sum = sums.total.to(device)
-        self._metric.real_features_cov_sum = sums.outer.to(device)
-        self._metric.real_features_num_samples = sums.count.to(device)
 
     def _say_what_to_know(self, trainer: Trainer, num_real: int, channels: int) -> None:
         assert self.features is not None

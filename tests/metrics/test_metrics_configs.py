@@ -19,7 +19,7 @@ def test_there_are_configs():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_names_its_network_and_its_tag(path):
     config = OmegaConf.load(path)
-    assert list(config) == ["features", "num_samples"]
+    assert list(config) == ["features", "num_samples", "every"]
     tag = TAGS[path.stem]
     if tag is None:
         assert config.features is None
