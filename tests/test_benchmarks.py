@@ -1,21 +1,24 @@
 """What the benchmarks compute: pages with sections, the loops they compare, and the counted work."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 
-from benchmarks import bare_loop, tutorial_loop
+from benchmarks import bare_loop, run, sides, tutorial_loop
 from benchmarks.bursts import Pace, paced
 from benchmarks.flops import forward_flops, step_flops
+from benchmarks.profile import OUTSIDE, shares
 from benchmarks.report import replace_section
+from benchmarks.rows import ROWS
 from dcgan_lightning.networks import dcgan, guide
 from dcgan_lightning.networks.init import keras_normal
 from tests.reference import algorithm
 from tests.reference import guide as reference_guide
 from tests.reference.guide import NetD, NetG
-from tests.support import Images, composed_module, some_images, trainer
+from tests.support import Images, composed, composed_module, some_images, trainer
 
 
 def test_a_section_is_appended_once_and_then_replaced_with_the_words_around_it_kept(tmp_path):
@@ -176,3 +179,65 @@ class Noting:
 
     def send(self, burst):
         self.sent_at.append(self.iteration)
+
+
+def test_an_operator_is_counted_by_its_name_and_by_what_called_it_and_once():
+    def event(name, us, parent=None):
+        return SimpleNamespace(name=name, self_cpu_time_total=us, cpu_parent=parent)
+
+    step = event("Optimizer.step#Adam.step", 5e4)
+    convolution = event("aten::conv2d", 1e5)
+    inner = event("aten::mkldnn_convolution", 2e5, convolution)
+    found = shares([step, event("aten::sqrt", 1e5, event("aten::_x", 0, step)), convolution, inner], seconds=1.0)
+    expected = {"optimizers": 0.1, "convolutions and matrix products": 0.3, OUTSIDE: 0.6}
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ["lightning", "card"])
+def test_a_row_is_measured_and_written_into_its_section(tmp_path, row):
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n")
+    run.main(["--quick", "--rows", row, "--page", str(page)])
+    text = page.read_text()
+    assert text.startswith("# Title\n")
+    section = "benchmarks.run" if row == "lightning" else "benchmarks.run.cuda"
+    _, _, text = text.partition(f"<!-- {section}:begin -->")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) >= 3
+    assert {line.count("|") for line in rows} == {rows[0].count("|")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rows", "card", "guide"], "by itself"),
+        (["--rows", "unknown"], "invalid choice"),
+        (["--device", "cuda"], "no"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(monkeypatch, capsys, arguments, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_both_sides_of_a_row_train_the_same_networks_on_batches_of_the_same_shape():
+    for row in ROWS.values():
+        cfg = composed(*row.kit)
+        model, data = cfg.model, cfg.data
+        loop, arguments = row.tutorial.loop, row.tutorial.arguments
+        if loop is sides.guide:
+            ours = (data.batch_size,)
+            assert (data.image_size, data.channels, model.generator.latent_dim) == (28, 1, 50)
+            assert (model.generator.width, model.discriminator.width) == (128, 64)
+        else:
+            assert model.generator.width == model.discriminator.width
+            shape = (data.channels, data.image_size, data.image_size)
+            ours = (shape, data.batch_size, model.generator.width)
+            if loop is sides.tutorial_with_data:
+                assert (data.channels, data.batch_size, data.variant) == (1, 128, "mnist_mini")
+                ours = (data.image_size, model.generator.width)
+        assert arguments == ours
