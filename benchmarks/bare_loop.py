@@ -24,10 +24,10 @@ def batches(images: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def train(module: GANModule, batches: Iterable[Tensor], bf16: bool) -> list[list[float]]:
-    """Train a DCGAN until the batches end: the tutorial's updates, Adam at its settings.
+    """Train a DCGAN until the batches end: the tutorial's updates.
 
     Args:
-        module: brings the networks with their weights, memory format and ways to convolve, and the seed of the latents.
+        module: brings the networks with their weights, memory format and ways to convolve, the optimizers and the seed.
         batches: uint8 (N, C, H, W).
         bf16: compute under autocast to bfloat16.
 
@@ -35,8 +35,7 @@ def train(module: GANModule, batches: Iterable[Tensor], bf16: bool) -> list[list
         Of each iteration: D's loss, on real and on fakes, G's loss, D(x), D(G(z)) before and after, both accuracies.
     """
     net_g, net_d = module.generator, module.discriminator
-    adam_d = torch.optim.Adam(net_d.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    adam_g = torch.optim.Adam(net_g.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    adam_d, adam_g = module.configure_optimizers()
     criterion = nn.functional.binary_cross_entropy_with_logits
     history: list[list[float]] = []
     pending: list[Tensor] = []
