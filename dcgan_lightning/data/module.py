@@ -40,7 +40,7 @@ class ImageDataModule(LightningDataModule):
         digit: the class or classes to train on, by index or name; None: all.
 
     Attributes:
-        images: (N, C, H, W) uint8 in [0, 255], after :meth:`prepare_data` or :meth:`setup`.
+        images: (N, C, H, W) uint8 in [0, 255], in channels_last memory, after :meth:`prepare_data` or :meth:`setup`.
         fingerprint: hexadecimal; equal for equal images, different where any of them may differ.
         cache_dir: the resolved folder. It need not exist.
 
@@ -97,7 +97,9 @@ class ImageDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Do all that is slow or can be refused: find, download, decode into the cache. A second call costs nothing."""
         if not hasattr(self, "images"):
-            self.images, self.fingerprint = self.load()
+            images, self.fingerprint = self.load()
+            # As convolutions want them, so that no batch has to be reordered; images that are so are not copied.
+            self.images = images.contiguous(memory_format=torch.channels_last)
 
     def setup(self, stage: str | None = None) -> None:
         """Make ``images`` available in this process, from what :meth:`prepare_data` left on disk."""
@@ -128,6 +130,8 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches of (batch_size, C, H, W) uint8, without labels, shuffled or drawn anew in every epoch.
+
+        On a GPU with room for all images, that is where they are, and where the batches are gathered.
 
         With W devices the k-th global batch holds the rows [k*B*W, (k+1)*B*W) of the epoch's permutation, of which a
         device has every W-th: the images of a batch of 256 are the same on one device and on four. Where the last rows

@@ -91,6 +91,15 @@ def test_a_batch_is_uint8_without_labels():
     assert (batch.dtype, batch.shape, batch.is_contiguous()) == (torch.uint8, (4, 1, 1, 2), True)
 
 
+def test_images_are_kept_as_convolutions_want_them(tmp_path):
+    images = some_images(20, channels=3)
+    data = Images(images, 4, tmp_path)
+    data.setup()
+    assert torch.equal(data.images, images)
+    for batch in data.train_dataloader():
+        assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_lightning_keeps_the_sampler_and_tells_it_the_epoch():
     seen = []
 
