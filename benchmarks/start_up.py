@@ -101,12 +101,12 @@ def main() -> None:
         commands = {
             "`import torch, lightning.pytorch`": ["-c", IMPORTS],
             "`python train.py`": ["train.py", *RUN],
-            "`model=dcgan data=image_folder metrics=fid_random`": [
-                *faces_run,
+            "`python train.py model=dcgan data=image_folder metrics=fid_random`": [
+                *of_faces,
                 f"data.root={small}",
                 "metrics=fid_random",
             ],
-            f"the same, {CELEBA:,} files, `metrics=none`": [*faces_run, f"data.root={large}", "metrics=none"],
+            f"the same, {CELEBA:,} files, `metrics=none`": [*of_faces, f"data.root={large}", "metrics=none"],
         }
         for command in commands.values():  # fills the cache, and the system's of files
             measured(command, scratch)
