@@ -117,7 +117,7 @@ def main() -> None:
         f"`python -m benchmarks.default_run --seeds {given.seeds}`, {hardware()}, {versions}, "
         f"{datetime.date.today()}.\n\n"
         "Both train the DCGAN of widths 32 on the shipped digits at 32x32 in batches of 128 with the tutorial's\n"
-        "objective, from the command to the prompt: the kit at its defaults, the tutorial's loop as its author wrote it.\n"
+        "objective, from the command to the prompt: the kit at its defaults, the tutorial's loop as it was written.\n"
         f"FID (`fid/digits`) of {SAMPLES:,} samples against the 10,000 digits of {SHIPPED.name}; the rarest digit's\n"
         "share and the mean top probability are of 1,000 samples, by the shipped classifier. The kit's generator is\n"
         "that of best.ckpt, which generate.py takes; the tutorial's loop keeps only its last.\n\n"
