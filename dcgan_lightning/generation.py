@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from dcgan_lightning import interpolation, noise, sample_files
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.loading import load
-from dcgan_lightning.sampling import sample_images
+from dcgan_lightning.parallel import in_order, turns
+from dcgan_lightning.sample_files import Batch
+from dcgan_lightning.sampling import full_float32, sample_images
 from dcgan_lightning.selection import bar, draw, mean_pairwise_distance
 
 
@@ -81,12 +84,13 @@ def generate(
     print(f"generator  {networks.source}")
     standard = latents(seed, drawn, networks.generator.latent_dim, batch_size)
     z = (latent_mean + latent_std * batch for batch in standard)
-    if interpolate is not None:
-        output.write(walk(networks.generator, torch.cat(list(z)), interpolate, steps, latent_mean, batch_size))
-    elif networks.discriminator is not None:
-        _write_best(networks.generator, networks.discriminator, z, drawn, n, batch_size, output)
-    else:
-        output.write(sample_images(networks.generator, batch) for batch in z)
+    with full_float32():  # said once for all threads, each of which says it again and puts back what it found
+        if interpolate is not None:
+            output.write(walk(networks.generator, torch.cat(list(z)), interpolate, steps, latent_mean, batch_size))
+        elif networks.discriminator is not None:
+            _write_best(networks.generator, networks.discriminator, z, drawn, n, batch_size, output)
+        else:
+            output.write(samples(networks.generator, z))
 
 
 def images_of(n: int | None, rows: int | None, columns: int) -> int:
@@ -118,9 +122,20 @@ def latents(seed: int, n: int, latent_dim: int, batch_size: int) -> Iterator[Ten
         yield torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
 
 
+def samples(generator: nn.Module, z: Iterable[Tensor]) -> Iterator[Batch]:
+    """Images of latents, which come in batches (<= batch_size, latent_dim); to be drawn by several threads."""
+    turn = turns(generator)
+
+    def draw(latents: Tensor) -> Tensor:
+        with turn:
+            return sample_images(generator, latents).cpu()
+
+    return (Batch(len(batch), partial(draw, batch)) for batch in z)
+
+
 def walk(
     generator: nn.Module, z: Tensor, kind: interpolation.Kind, steps: int, centre: float, batch_size: int
-) -> Iterator[Tensor]:
+) -> Iterator[Batch]:
     """The images on the way from each latent to the next one.
 
     Args:
@@ -132,14 +147,18 @@ def walk(
         batch_size: images at a time.
 
     Yields:
-        R strips, (steps, C, H, W) uint8 on the CPU.
+        R strips of ``steps`` images.
     """
     # Drawn as samples without a walk are, so that the ends of strips are the very same images.
-    ends = [sample_images(generator, batch).cpu() for batch in z.split(batch_size)]
-    firsts = torch.cat(ends).split(1)
+    ends = torch.cat(list(in_order(batch.draw for batch in samples(generator, z.split(batch_size)))))
+    firsts = ends.split(1)
+
+    def strip(number: int, inner: Tensor) -> Tensor:
+        drawn = [batch.draw() for batch in samples(generator, inner.split(batch_size)) if batch.n]
+        return torch.cat([firsts[number], *drawn, firsts[number + 1]])
+
     for number, inner in enumerate(interpolation.between(z - centre, kind, steps) + centre):
-        images = [sample_images(generator, batch).cpu() for batch in inner.split(batch_size) if len(batch)]
-        yield torch.cat([firsts[number], *images, firsts[number + 1]])
+        yield Batch(steps, partial(strip, number, inner))
 
 
 def _write_best(
@@ -157,7 +176,7 @@ def _write_best(
         best, scores = draws.best(n), draws.scores
         kept = f"{scores[best[0]]:.3g} to {scores[best[-1]]:.3g}"
         print(f"selected   {n} of {drawn}: D's logits {kept}, of all {scores.max():.3g} to {scores.min():.3g}")
-        output.write(draws.images[rows] for rows in best.split(batch_size))
+        output.write(Batch(len(rows), partial(draws.images.__getitem__, rows)) for rows in best.split(batch_size))
         if n == 1:
             return  # there is no pair
         of_kept = mean_pairwise_distance(draws.images, best)

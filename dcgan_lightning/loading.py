@@ -8,6 +8,7 @@ import torch
 from dcgan_lightning import checkpoints
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.networks import Network, families
+from dcgan_lightning.networks.convolution import as_products
 from dcgan_lightning.sampling import sample_images
 from dcgan_lightning.selection import score
 from dcgan_lightning.weights import network_of_weights
@@ -78,10 +79,11 @@ def load(
         if discriminator_weights is not None:
             option = "discriminator_weights"
             discriminator = network_of_weights("Discriminator", option, discriminator_weights, model)
-    generator.to(on)
+    _place(generator, on)
     shape = sample_images(generator, torch.zeros(1, generator.latent_dim)).shape[1:]
     if discriminator is not None:
-        _refuse_other_images(discriminator.to(on), shape, discriminator_weights or ckpt_path)
+        _place(discriminator, on)
+        _refuse_other_images(discriminator, shape, discriminator_weights or ckpt_path)
     return Loaded(generator, discriminator, source, shape)
 
 
@@ -93,6 +95,14 @@ def _device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise Refusal("device", name, str(error).partition("\n")[0], "device=auto or device=cpu") from error
+
+
+def _place(network: Network, device: torch.device) -> None:
+    """Move a network, on a CPU into the form that it trains fastest in, too."""
+    network.to(device)
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)
+        as_products(network, True)
 
 
 def _refuse_other_images(discriminator: Network, shape: torch.Size, path: str | None) -> None:

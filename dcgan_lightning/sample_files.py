@@ -1,17 +1,19 @@
 """Where samples go: one picture, an animation, or numbered files in a folder."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from torch import Tensor
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.parallel import in_order
 from dcgan_lightning.pictures import LONGEST, PADDING, SETTINGS, grid, save_gif, save_picture
 
 Format = Literal["png", "jpg", "webp", "gif"]
@@ -20,14 +22,27 @@ FRAME = 100  # milliseconds that an image of an animation is shown
 SMALLEST = 128  # pixels: an animation of smaller images shows each pixel as a block, to be seen at all
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Images that are yet to be drawn.
+
+    Args:
+        n: how many.
+        draw: makes them, (n, C, H, W) uint8 on the CPU; in whichever thread, while others draw other batches.
+    """
+
+    n: int
+    draw: Callable[[], Tensor]
+
+
 class Output(Protocol):
     """A place for ``n`` images."""
 
     def claim(self, shape: torch.Size) -> None:
         """Make the folder; refuse one that cannot be written to, or files that cannot hold images (C, H, W)."""
 
-    def write(self, batches: Iterable[Tensor]) -> None:
-        """Write images, which come in batches (<= N, C, H, W) uint8, and say where."""
+    def write(self, batches: Iterable[Batch]) -> None:
+        """Draw all batches, write their images in this order, and say where."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +56,24 @@ class Numbered:
     def claim(self, shape: torch.Size) -> None:
         _make(self.folder)
 
-    def write(self, batches: Iterable[Tensor]) -> None:
-        digits = max(5, len(str(self.n - 1)))
-        images = (image for images in batches for image in images.cpu())
-        for number, image in enumerate(track(images, "sampling", total=self.n, console=Console(stderr=True))):
-            save_picture(image, self.folder / f"{number:0{digits}d}{self.ending}")
+    def write(self, batches: Iterable[Batch]) -> None:
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("sampling", total=self.n)
+            for written in in_order(self._jobs(batches)):
+                progress.advance(task, written)
         print(f"images     {self.folder}")
+
+    def _jobs(self, batches: Iterable[Batch]) -> Iterator[Callable[[], int]]:
+        first = 0
+        for batch in batches:
+            yield partial(self._write_batch, batch, first)
+            first += batch.n
+
+    def _write_batch(self, batch: Batch, first: int) -> int:
+        digits = max(5, len(str(self.n - 1)))
+        for number, image in enumerate(batch.draw(), first):
+            save_picture(image, self.folder / f"{number:0{digits}d}{self.ending}")
+        return batch.n
 
 
 @dataclass(frozen=True)
@@ -77,8 +104,8 @@ class Pictures:
                 raise Refusal("format", file.suffix[1:], problem, "format=png, or rows and columns of equal length")
             _make(file.parent)
 
-    def write(self, batches: Iterable[Tensor]) -> None:
-        images = torch.cat([images.cpu() for images in batches])
+    def write(self, batches: Iterable[Batch]) -> None:
+        images = torch.cat(list(in_order(batch.draw for batch in batches)))  # (N, C, H, W) uint8
         for file in self.files:
             if file.suffix.lower() == GIF:
                 again = range(self.columns, self.n, self.columns)  # where a strip begins as the last one ended

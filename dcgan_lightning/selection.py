@@ -7,8 +7,9 @@ Choosing follows Chen Yun's "pytorch-book", chapter on GANs (github.com/chenyunt
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_uint8
-from dcgan_lightning.sampling import as_drawn, sample_floats
+from dcgan_lightning.parallel import in_order, turns
+from dcgan_lightning.sampling import as_drawn, eval_mode, sample_floats
 
 T = TypeVar("T")
 BLOCK_ROWS, BLOCK_NUMBERS = 1024, 2**24  # of a block of images whose distances are taken at once: 128 MiB of float64
@@ -46,8 +48,8 @@ class Drawn:
 def draw(generator: nn.Module, discriminator: nn.Module, latents: Iterable[Tensor], n: int) -> Iterator[Drawn]:
     """Draw images and score each as D is given it in training: as floats, before they are rounded to be saved.
 
-    Both networks are in eval mode and compute in float32. The images wait in a temporary file, which is gone
-    afterwards, so that memory holds one batch of them, however many there are.
+    Both networks are in eval mode and compute in float32, in several threads. The images wait in a temporary file,
+    which is gone afterwards, so that memory holds a few batches of them, however many there are.
 
     Args:
         generator: G.
@@ -58,21 +60,31 @@ def draw(generator: nn.Module, discriminator: nn.Module, latents: Iterable[Tenso
     Raises:
         Refusal: there is no room for the images, or D's scores are not finite.
     """
-    with tempfile.TemporaryFile() as file:
+    turn = turns(generator)
+    # The modes are set once for all threads: each would put back what it found while others still draw.
+    with tempfile.TemporaryFile() as file, eval_mode(generator), eval_mode(discriminator):
         scores: list[Tensor] = []
         shape: torch.Size | None = None
-        for z in latents:
-            images = sample_floats(generator, z)  # (<= batch_size, C, H, W) in [-1, 1]
+        for images, scored in in_order(partial(_scored, generator, discriminator, z, turn) for z in latents):
             if shape is None:
                 shape = images.shape[1:]
                 _refuse_without_room(n * shape.numel(), n)
-            scores.append(score(discriminator, images).cpu())
-            file.write(to_uint8(images).cpu().numpy().tobytes())
+            scores.append(scored)
+            file.write(images.numpy().tobytes())
         assert shape is not None
         file.flush()
         # Copy-on-write, since torch takes no read-only arrays; nothing is written.
         stored = np.memmap(file, np.uint8, "c", shape=(n, *shape))
         yield Drawn(torch.from_numpy(stored), _finite(torch.cat(scores)))
+
+
+def _scored(
+    generator: nn.Module, discriminator: nn.Module, z: Tensor, turn: AbstractContextManager[object]
+) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) uint8 and logits (N,), both on the CPU."""
+    with turn:
+        images = sample_floats(generator, z)  # (N, C, H, W) in [-1, 1]
+        return to_uint8(images).cpu(), score(discriminator, images).cpu()
 
 
 def score(discriminator: nn.Module, images: Tensor) -> Tensor:

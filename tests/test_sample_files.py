@@ -9,7 +9,7 @@ from PIL import Image, ImageSequence
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.pictures import save_gif, save_picture
-from dcgan_lightning.sample_files import Pictures, numbered, pictures
+from dcgan_lightning.sample_files import Batch, Pictures, numbered, pictures
 from tests.support import some_images
 
 HERE = Path("run/samples")
@@ -122,7 +122,7 @@ def test_an_animation_shows_the_joints_of_strips_once_and_small_images_large(tmp
     images = some_images(12, 1, 30)
     images[4], images[8] = images[3], images[7]  # three strips of four, each from where the one before it ended
     strips = pictures(str(tmp_path / "walk"), None, HERE, 12, 4, strips=True)
-    strips.write(images.split(5))
+    strips.write(Batch(len(batch), batch.clone) for batch in images.split(5))
     frames = [pixels(frame.convert("L")) for frame in ImageSequence.Iterator(Image.open(tmp_path / "walk.gif"))]
     shown = [images[i] for i in range(12) if i not in (4, 8)]
     assert [frame.shape for frame in frames] == [(1, 150, 150)] * 10  # five times as large: the least from 128
