@@ -1,7 +1,7 @@
 """Images per second into a batch, against the tutorial's transforms in PIL: ``python -m benchmarks.data_rates``.
 
 A batch is 128 images as the networks get them: float32 in [-1, 1]. The kit's are those of its data loader, made float
-as GANModule does, from the second epoch on. Both sides take turns in one process, with a run's settings of the allocator.
+as GANModule does, from the second epoch on. Both sides take turns in one process; freed memory is kept, as in a run.
 """
 
 import argparse

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 IMPORTS = "import json, time, torch, lightning.pytorch; print(json.dumps({'began': time.time()}))"
 CELEBA = 202_599  # files
 ITERATIONS = 3  # that a run makes before it is left
-RUN = ("hydra.run.dir={folder}", "data.cache_dir={cache}", "+callbacks.first._target_=benchmarks.start_up.First")
+RUN = ("hydra.run.dir=FOLDER", "data.cache_dir=CACHE", "+callbacks.first._target_=benchmarks.start_up.First")
 
 
 class First(Callback):
@@ -52,7 +52,7 @@ def anonymous_memory() -> float:
 def measured(command: list[str], scratch: Path) -> dict[str, float]:
     """Run a command; seconds from its start to when its first iteration began and ended, and MiB."""
     folder = tempfile.mkdtemp(dir=scratch)
-    words = [word.format(folder=folder, cache=scratch / "cache") for word in command]
+    words = [word.replace("FOLDER", folder).replace("CACHE", str(scratch / "cache")) for word in command]
     began = time.time()
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -72,7 +72,7 @@ def large_set(scratch: Path) -> Path:
     folder = scratch / "large"
     folder.mkdir()
     for number in range(1, CELEBA + 1):
-        os.close(os.open(folder / f"{number:06d}.jpg", os.O_CREAT | os.O_WRONLY))
+        os.mknod(folder / f"{number:06d}.jpg")
     entries = Folder(folder).entries()
     data = data_module("image_folder", f"data.root={folder}", f"data.cache_dir={scratch / 'cache'}")
     key = data.fingerprint_of(str(folder.resolve()), [(entry.name, entry.size, entry.stamp) for entry in entries])
