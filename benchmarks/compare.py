@@ -68,14 +68,15 @@ def kit_side(overrides: Sequence[str], precision: str, device: str = "cpu") -> S
 
 
 def compare(row: Row, precisions: Sequence[str], iterations: int, rounds: int) -> Compared:
-    """Measure a row: of each round a burst of the tutorial's loop, then one of the kit in each precision."""
+    """Measure a row: of each round a burst of the tutorial's loop, then one of the kit in each precision.
+
+    ``precisions`` begins with ``32-true``, which is the tutorial's.
+    """
     products = {name: product_flops_per_s(DTYPES[name], "cpu") for name in precisions}
     all_sides = [row.tutorial, *(kit_side(row.kit, precision) for precision in precisions)]
     bursts = alternate(all_sides, [iterations] * len(all_sides), rounds, WARM_UP)
     cfg = composed(row.kit)
     module, own = instantiate(cfg.model), cfg.model.latents.get("g_per_image", 0)
-    # The loops' float32 is measured against float32 whatever the kit is asked for.
-    plain = products.get("32-true") or product_flops_per_s(torch.float32, "cpu")
     tutorial, *kits = zip(*bursts, strict=True)
     ratios = {
         name: Spread.of(ours.images_per_s / theirs.images_per_s for ours, theirs in zip(kit, tutorial, strict=True))
@@ -83,7 +84,8 @@ def compare(row: Row, precisions: Sequence[str], iterations: int, rounds: int) -
     }
     flops = step_flops(module, own)
     works = {name: Work(rate(kit), flops, products[name]) for name, kit in zip(precisions, kits, strict=True)}
-    return Compared(Work(rate(tutorial), step_flops(module, own, frozen=False), plain), works, ratios)
+    plain = Work(rate(tutorial), step_flops(module, own, frozen=False), products["32-true"])
+    return Compared(plain, works, ratios)
 
 
 @dataclass(frozen=True)
