@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import cli
 from dcgan_lightning.generation import generate
+from dcgan_lightning.machine import keep_freed_memory
 from dcgan_lightning.options import check_options
 
 
@@ -12,6 +13,7 @@ def sample(cfg: DictConfig) -> None:
     family = cfg.model.generator._target_.split(".")[-2] if "model" in cfg else None
     options = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "model"])
     check_options(options)
+    keep_freed_memory(in_one_heap=True)
     generate(model=family, **{name: value for name, value in options.items() if name != "_target_"})
 
 

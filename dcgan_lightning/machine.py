@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import torch
 
 # glibc's numbers for mallopt (malloc.h): when freed memory goes back to the system, and what is mapped by itself.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# Last, how many heaps the threads may spread over.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 PATIENCE = 20.0  # seconds without an answer from a server; behind a firewall libraries would wait for minutes
 
 
@@ -25,12 +26,15 @@ def bf16_instructions() -> str:
     return "AVX512-BF16" if torch.cpu._is_avx512_bf16_supported() else ""
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(in_one_heap: bool = False) -> bool:
     """Have glibc keep the memory that tensors leave, for the next ones; says whether it does.
 
     Left alone it maps every larger tensor anew, and the kernel fills each page with zeros first: for the activations of
     a DCGAN 80,000 times an iteration. What the process takes from the system is then what it needed at its peak. Does
     nothing where the environment sets the allocator, or where it is another one than glibc's.
+
+    Args:
+        in_one_heap: of all threads that there will be: those that they would have besides hold no large tensors.
     """
     if any(name.startswith("MALLOC_") or name in ("GLIBC_TUNABLES", "LD_PRELOAD") for name in os.environ):
         return False
@@ -40,6 +44,8 @@ def keep_freed_memory() -> bool:
         return False
     # Older versions take no more than 32 MiB.
     mapped = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
+    if in_one_heap:
+        mallopt(M_ARENA_MAX, 1)
     return bool(mapped and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 

@@ -1,6 +1,8 @@
 """Grids of images, and the files that pictures and animations are written to."""
 
+import zlib
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from dcgan_lightning.whole_files import written_whole
 
 # Pillow's settings of each type of picture: PNG and WebP keep every pixel, JPEG nearly.
 SETTINGS: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".webp": {"lossless": True, "exact": True},
+    ".png": {"format": "PNG"},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WebP", "lossless": True, "exact": True},
 }
+# Of single samples, small and full of detail, deflate finds little more than runs: files of faces come out as large as
+# with a search for repetitions, digits 3% larger, in four fifths of the time.
+SAMPLE_SETTINGS = SETTINGS | {".png": {"format": "PNG", "compress_type": zlib.Z_RLE}}
 LONGEST = {".jpg": 65_500, ".webp": 16_383}  # the longest side, in pixels, that a type can have
 PADDING = 2  # pixels of black around the images of a grid
 
@@ -39,6 +44,14 @@ def save_picture(image: Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file:
         to_pil_image(image).save(file, **SETTINGS[path.suffix.lower()])
+
+
+def save_sample(image: Tensor, path: Path) -> None:
+    """:func:`save_picture` for one of many small ones, in a folder that is there: the same pixels in less time."""
+    held = BytesIO()  # Pillow writes to a file piece by piece
+    to_pil_image(image).save(held, **SAMPLE_SETTINGS[path.suffix.lower()])
+    with written_whole(path) as file:
+        file.write_bytes(held.getbuffer())
 
 
 def save_gif(frames: Iterable[Tensor], path: Path, milliseconds: int) -> None:

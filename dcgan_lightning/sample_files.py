@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.parallel import in_order
-from dcgan_lightning.pictures import LONGEST, PADDING, SETTINGS, grid, save_gif, save_picture
+from dcgan_lightning.pictures import LONGEST, PADDING, SETTINGS, grid, save_gif, save_picture, save_sample
 
 Format = Literal["png", "jpg", "webp", "gif"]
 GIF = ".gif"
@@ -72,7 +72,7 @@ class Numbered:
     def _write_batch(self, batch: Batch, first: int) -> int:
         digits = max(5, len(str(self.n - 1)))
         for number, image in enumerate(batch.draw(), first):
-            save_picture(image, self.folder / f"{number:0{digits}d}{self.ending}")
+            save_sample(image, self.folder / f"{number:0{digits}d}{self.ending}")
         return batch.n
 
 
