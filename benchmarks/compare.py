@@ -14,7 +14,7 @@ from benchmarks.rows import Overhead, Row
 from benchmarks.sides import Side, alternate, composed
 
 DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
-WARM_UP = 3  # iterations of each side before its first burst
+WARM_UP = 2  # iterations of each side before its first burst
 
 
 @dataclass(frozen=True)
