@@ -4,6 +4,7 @@ import os
 import sys
 import zipfile
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -63,8 +64,7 @@ class FileDataModule(ImageDataModule):
         """See :meth:`ImageDataModule.load`; memory-mapped from the cache."""
         source = self.find_source()
         entries = self.select(self._list(source))
-        listing = [(entry.name, entry.size, entry.stamp) for entry in entries]
-        key = self.fingerprint_of(str(source.path.resolve()), listing)
+        key = self.fingerprint_of(str(source.path.resolve()), entries)
         names = [entry.name for entry in entries]
         cache = ImageCache(self.cache_dir / "images")
         found = cache.load(key, self.recipe)
@@ -131,9 +131,10 @@ class FileDataModule(ImageDataModule):
         _say(f"data.skip_bad_files=true: {problem}")
 
     def _judge_sizes(self, report: Report) -> None:
-        small = sum(self._scale(size) < 1 for size in report.sizes)
+        counts = Counter((width, height) for width, height in report.sizes)  # few sizes of many files
+        small = sum(count for size, count in counts.items() if self._scale(size) < 1)
         if small == len(report.sizes) and not self.allow_upscale:
-            self.refuse_enlarging(*max(report.sizes, key=self._scale))
+            self.refuse_enlarging(*max(counts, key=self._scale))
         if small:
             _say(f"{small} of {len(report.sizes)} images are enlarged to {self.width}x{self.height} (width x height)")
 

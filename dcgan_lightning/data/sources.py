@@ -5,16 +5,16 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dcgan_lightning.data.decode import SUFFIXES
 
 LARGEST_MEMBER = 256 * 2**20  # bytes; a zip member that claims more when unpacked is no photograph
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One image file: its name below the source (with ``/``), and what changes when its content does."""
 
     name: str
@@ -48,7 +48,7 @@ class Folder:
         Raises:
             OSError: the folder, or one below it, cannot be listed.
         """
-        return sorted(_walk(self.path, "", frozenset()), key=lambda entry: entry.name)
+        return sorted(_walk(self.path, "", frozenset()), key=attrgetter("name"))
 
     def has_images(self) -> bool:
         """Whether there is any entry; stops at the first."""
@@ -76,7 +76,7 @@ class Archive:
             for m in _open(self.path, self.path.stat().st_mtime_ns, os.getpid()).infolist()
             if not m.is_dir() and is_image(m.filename)
         ]
-        return sorted((Entry(m.filename, m.file_size, m.CRC) for m in members), key=lambda entry: entry.name)
+        return sorted((Entry(m.filename, m.file_size, m.CRC) for m in members), key=attrgetter("name"))
 
     def read(self, name: str) -> bytes:
         archive = _open(self.path, self.path.stat().st_mtime_ns, os.getpid())
@@ -109,7 +109,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[Entry]:
                 continue
             if item.is_dir():
                 yield from _walk(folder / item.name, name + "/", above | {real})
-            elif not is_image(name):
+            elif not item.name.lower().endswith(SUFFIXES):
                 continue
             elif item.is_file():
                 stat = item.stat()
