@@ -75,7 +75,7 @@ def large_set(scratch: Path) -> Path:
         os.mknod(folder / f"{number:06d}.jpg")
     entries = Folder(folder).entries()
     data = data_module("image_folder", f"data.root={folder}", f"data.cache_dir={scratch / 'cache'}")
-    key = data.fingerprint_of(str(folder.resolve()), [(entry.name, entry.size, entry.stamp) for entry in entries])
+    key = data.fingerprint_of(str(folder.resolve()), entries)
     images = scratch / "cache" / "images"
     images.mkdir(parents=True, exist_ok=True)
     shape = (CELEBA, *data.recipe.shape)
