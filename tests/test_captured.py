@@ -86,7 +86,9 @@ class OnCPU:
 @pytest.fixture(autouse=True)
 def adam_that_counts_on_the_device(monkeypatch):
     """Let Adam's capturable form run on the CPU, where its authors saw no use for it."""
-    monkeypatch.setattr(sys.modules["torch.optim.adam"], "_get_capturable_supported_devices", lambda *_: ["cpu"])
+    monkeypatch.setattr(
+        sys.modules["torch.optim.adam"], "_get_capturable_supported_devices", lambda *_: ["cpu", "cuda"]
+    )
     monkeypatch.setattr(OnCPU, "made", ())
 
 
@@ -111,16 +113,19 @@ class Slower(Callback):
             trainer.optimizers[1].param_groups[0]["lr"] /= 10
 
 
-def trained(folder, cuda_graph, images=64, max_steps=16, precision="32-true", callbacks=(), **settings):
+def trained(
+    folder, cuda_graph, images=64, max_steps=16, precision="32-true", callbacks=(), accelerator="cpu", **settings
+):
     """A module after a run, and the scalars; without capture with the same form of Adam."""
     torch.manual_seed(0)
     networks = Generator(image_size=28, channels=1, latent_dim=6, width=4), Discriminator(28, 1, width=4)
     module, kept = gan(*networks, seed=3, cuda_graph=cuda_graph, channels_last=True, **settings), Kept()
-    module.recorder = OnCPU
+    module.recorder = OnCPU if accelerator == "cpu" else CUDAGraphs
     if not cuda_graph:
         module.make_optimizers = [functools.partial(make, capturable=True) for make in module.make_optimizers]
     data = Images(some_images(images), BATCH, folder / "cache")
-    trainer(folder, max_steps, [kept, *callbacks], precision=precision).fit(module, datamodule=data)
+    made = trainer(folder, max_steps, [kept, *callbacks], precision=precision, accelerator=accelerator)
+    made.fit(module, datamodule=data)
     return module, [{name: value.item() for name, value in row.items()} for row in kept.scalars]
 
 
@@ -304,3 +309,16 @@ def test_cuda_graphs_are_asked_for_as_pytorch_has_it(monkeypatch):
     real_signature.bind(graph, **settings)
     replay()
     assert calls[-1] == "replay"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(("d_every", "g_every"), [(1, 1), (1, 5), (5, 1)])
+def test_on_a_gpu_replayed_iterations_equal_eager_ones(tmp_path, monkeypatch, precision, d_every, g_every):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    same = {"precision": precision, "d_every": d_every, "g_every": g_every, "accelerator": "gpu", "images": 61}
+    eager, rows = trained(tmp_path, False, max_steps=40, **same)
+    replayed, replayed_rows = trained(tmp_path, True, max_steps=40, **same)
+    for (name, value), expected in zip(replayed.state_dict().items(), eager.state_dict().values(), strict=True):
+        assert torch.equal(value, expected), name
+    assert replayed_rows == rows
