@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
+from dcgan_lightning.precision import resolved
 from dcgan_lightning.run_folder import claimed, in_words, interrupted
 from tests.support import CONF
 
@@ -68,6 +69,7 @@ def test_a_run_leaves_its_lengths_and_times(trained):
         "iterations": 12,
         "epochs": 0.75,
         "iterations_per_epoch": 16,
+        "precision": resolved("auto", "cpu"),
         "experiment": None,
     }
 
