@@ -7,6 +7,7 @@ than three minutes, ``--device cuda`` measures the rows of a GPU. Let nothing el
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,11 +16,12 @@ import torch
 
 from benchmarks import card
 from benchmarks.compare import Beyond, Compared, Work, beyond_bare, compare
-from benchmarks.report import PERFORMANCE, circumstances, replace_section
+from benchmarks.report import PERFORMANCE, ROOT, circumstances, replace_section
 from benchmarks.rows import MOST_MS, MOST_SHARE, OVERHEADS, ROWS
 from dcgan_lightning.machine import bf16_instructions
 
 ROUNDS, QUICK_ROUNDS = 7, 3
+DATA = "data"  # images into a batch, which have a command and a section of their own
 IN_WORDS = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 ALLOCATOR = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
@@ -78,6 +80,8 @@ def on_cpu(names: Sequence[str], quick: bool) -> Iterator[str]:
     compared: dict[str, Compared] = {}
     beyond: dict[str, dict[str, Beyond]] = {}
     for name in names:
+        if name == DATA:
+            continue
         if name in ROWS:
             row = ROWS[name]
             compared[name] = compare(row, precisions, row.quick if quick else row.iterations, rounds)
@@ -115,7 +119,7 @@ def _show(lines: Iterable[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    cpu_rows = [*ROWS, *OVERHEADS]
+    cpu_rows = [*ROWS, *OVERHEADS, DATA]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter bursts, and fewer of them")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -134,12 +138,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{', '.join(allocator)} would set the allocator of both sides; unset it")
     lines = on_card(given.device, given.quick) if names == ["card"] else on_cpu(names, given.quick)
     command = shlex.join(["python", "-m", "benchmarks.run", *(sys.argv[1:] if arguments is None else arguments)])
-    text = "\n".join([circumstances(command), "", *lines])
+    text = "\n".join([circumstances(command), "", *(lines if names != [DATA] else [])])
     page = given.page or (None if given.rows else PERFORMANCE)
-    if page is not None:
+    if page is not None and names != [DATA]:
         section = "benchmarks.run" if names != ["card"] else "benchmarks.run.cuda"
         replace_section(page, section, text)
         print(f"\nwritten to {page}, section {section}")
+    if DATA in names:
+        turns = ["--turns", "2"] if given.quick else []
+        kept = [] if page == PERFORMANCE else ["--print"]
+        subprocess.run([sys.executable, "-m", "benchmarks.data_rates", *turns, *kept], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
