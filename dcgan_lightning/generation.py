@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from dcgan_lightning import interpolation, noise, sample_files
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.loading import load
-from dcgan_lightning.parallel import in_order, turns
+from dcgan_lightning.parallel import in_order, share, turns
 from dcgan_lightning.sample_files import Batch
 from dcgan_lightning.sampling import full_float32, sample_images
 from dcgan_lightning.selection import bar, draw, mean_pairwise_distance
@@ -82,6 +83,7 @@ def generate(
         output = sample_files.pictures(out, format, networks.folder / stem, shown, columns, strips)
     output.claim(networks.image_shape)
     print(f"generator  {networks.source}")
+    batch_size = share(batch_size, drawn, networks.generator)
     standard = latents(seed, drawn, networks.generator.latent_dim, batch_size)
     z = (latent_mean + latent_std * batch for batch in standard)
     with full_float32():  # said once for all threads, each of which says it again and puts back what it found
@@ -122,9 +124,14 @@ def latents(seed: int, n: int, latent_dim: int, batch_size: int) -> Iterator[Ten
         yield torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
 
 
-def samples(generator: nn.Module, z: Iterable[Tensor]) -> Iterator[Batch]:
-    """Images of latents, which come in batches (<= batch_size, latent_dim); to be drawn by several threads."""
-    turn = turns(generator)
+def samples(
+    generator: nn.Module, z: Iterable[Tensor], turn: AbstractContextManager[object] | None = None
+) -> Iterator[Batch]:
+    """Images of latents, which come in batches (<= batch_size, latent_dim); to be drawn by several threads.
+
+    ``turn`` is what they enter to do so; samples that are drawn side by side with others share theirs.
+    """
+    turn = turn or turns(generator)
 
     def draw(latents: Tensor) -> Tensor:
         with turn:
@@ -149,12 +156,13 @@ def walk(
     Yields:
         R strips of ``steps`` images.
     """
+    turn = turns(generator)
     # Drawn as samples without a walk are, so that the ends of strips are the very same images.
-    ends = torch.cat(list(in_order(batch.draw for batch in samples(generator, z.split(batch_size)))))
+    ends = torch.cat(list(in_order(batch.draw for batch in samples(generator, z.split(batch_size), turn))))
     firsts = ends.split(1)
 
     def strip(number: int, inner: Tensor) -> Tensor:
-        drawn = [batch.draw() for batch in samples(generator, inner.split(batch_size)) if batch.n]
+        drawn = [batch.draw() for batch in samples(generator, inner.split(batch_size), turn) if batch.n]
         return torch.cat([firsts[number], *drawn, firsts[number + 1]])
 
     for number, inner in enumerate(interpolation.between(z - centre, kind, steps) + centre):

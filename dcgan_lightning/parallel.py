@@ -28,7 +28,7 @@ def in_order(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
     results, however many there are. What a job raises is raised where its result would come; of the others those that
     have begun come to their end first, and the rest are left.
     """
-    threads, workers = torch.get_num_threads(), min(cores(), MOST)
+    threads, workers = torch.get_num_threads(), workers_here()
     source = iter(jobs)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead: deque[Future[T]] = deque(pool.submit(job) for job in islice(source, 2 * workers))
@@ -40,6 +40,17 @@ def in_order(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # what is set in a thread holds for all that start after it
+
+
+def workers_here() -> int:
+    """How many threads work side by side."""
+    return min(cores(), MOST)
+
+
+def share(batch_size: int, n: int, network: nn.Module) -> int:
+    """How many of ``n`` images a job draws: on a CPU its part of a batch, so that all threads together hold one."""
+    batch = min(batch_size, n)
+    return -(-batch // workers_here()) if next(network.parameters()).device.type == "cpu" else batch
 
 
 def turns(network: nn.Module) -> AbstractContextManager[object]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -115,7 +115,8 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # whoever waits for it finds that it is gone, and makes a new one
+        with suppress(OSError):  # Windows keeps a file that is open
+            path.unlink(missing_ok=True)  # whoever waits for it finds that it is gone, and makes a new one
         lock.release()
 
 
