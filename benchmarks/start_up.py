@@ -142,7 +142,7 @@ def table(times: dict[str, list[dict[str, float]]], circumstances: str) -> str:
         f"anonymous memory after {ITERATIONS} iterations",
     ]
     head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
-    return "\n".join(["### Start-up and memory", "", circumstances, "", head, *rows])
+    return "\n".join([circumstances, "", head, *rows])
 
 
 if __name__ == "__main__":
