@@ -56,15 +56,28 @@ def claimed(cfg: DictConfig) -> Iterator[Path]:
 
 def _claim(wanted: Path, chosen: bool) -> Path:
     """Make ``wanted``, or ``wanted_2`` and so on; whoever makes ``.hydra`` in it has claimed it."""
-    if chosen and any(wanted.iterdir()):
-        raise Refusal("hydra.run.dir", wanted, "there is something in it", "give a new folder, or leave the option out")
+    in_it = Refusal("hydra.run.dir", wanted, "there is something in it", "give a new folder, or leave the option out")
+    if chosen and wanted.is_dir() and any(wanted.iterdir()):
+        raise in_it
     for attempt in range(1, 1000):
         folder = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            (folder / ".hydra").mkdir()
-            return folder
+        try:
+            _make(folder / ".hydra")
+        except FileExistsError:
+            if chosen:  # by two runs at once
+                raise in_it from None
+            continue
+        return folder
     raise Refusal("hydra.run.dir", wanted, "taken, and so are a thousand names after it", "give another folder")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and what is above it; FileExistsError where another process was first."""
+    for _ in range(100):
+        # A run that is refused in the same second removes the empty folder above, also just before this one is made.
+        with suppress(FileNotFoundError):
+            return folder.mkdir(parents=True)
+    folder.mkdir(parents=True)
 
 
 def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None, why: str) -> None:

@@ -1,10 +1,11 @@
 """Sweeps: the cells of one ``-m`` command, recorded as they end, and compared in a table and a figure."""
 
 import gc
+import itertools
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,13 +161,26 @@ def _read_cells(folder: Path) -> list[dict[str, Any]]:
 
 
 def _unused(folder: Path) -> Path:
-    """The folder, or ``<folder>_2`` and so on, where another sweep's cells are in it."""
-    number, free = 1, folder
-    while (free / CELLS).exists():
-        number += 1
-        free = folder.with_name(f"{folder.name}_{number}")
-    free.mkdir(parents=True, exist_ok=True)
+    """The folder, or ``<folder>_2`` and so on; whoever makes ``cells.json`` in it has claimed it.
+
+    Hydra names a sweep's folder by the second in which it starts, and two may start in the same.
+    """
+    for attempt in itertools.count(1):
+        free = folder if attempt == 1 else folder.with_name(f"{folder.name}_{attempt}")
+        with suppress(FileExistsError):
+            _list_no_cells(free)
+            break
     return free
+
+
+def _list_no_cells(folder: Path) -> None:
+    """Make ``cells.json``; FileExistsError where another sweep was first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with (folder / CELLS).open("x") as file:
+            file.write("[]\n")
+    except FileNotFoundError:  # a sweep that cannot be composed removed the empty folder just now
+        _list_no_cells(folder)
 
 
 def _swept(overrides: list[list[str]]) -> list[dict[str, str]]:

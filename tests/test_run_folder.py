@@ -1,16 +1,23 @@
 """Run folders: one a run, whatever starts at the same time, and none for a run that was refused."""
 
+import contextlib
 import json
+import multiprocessing
 import signal
+import subprocess
+import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
+from dcgan_lightning.errors import Refusal
 from dcgan_lightning.precision import resolved
-from dcgan_lightning.run_folder import claimed, in_words, interrupted
-from tests.support import CONF
+from dcgan_lightning.run_folder import _claim, claimed, in_words, interrupted
+from dcgan_lightning.sweep import _unused
+from tests.conftest import TINY
+from tests.support import CONF, ROOT
 
 
 @pytest.fixture
@@ -36,6 +43,85 @@ def test_runs_of_the_same_second_have_folders_of_their_own(config):
             names.append(folder.name)
             assert config.run_dir == str(folder)
     assert names == ["now", "now_2", "now_3"]
+
+
+def at_once(work, count=8):
+    """What ``work(number)`` returns in so many processes that start together."""
+    context = multiprocessing.get_context("fork")
+    together, answers = context.Barrier(count), context.Queue()
+
+    def process(number):
+        together.wait()
+        try:
+            answers.put(work(number))
+        except BaseException as error:
+            answers.put(repr(error))
+
+    processes = [context.Process(target=process, args=(number,)) for number in range(count)]
+    for each in processes:
+        each.start()
+    results = [answers.get(timeout=60) for _ in processes]
+    for each in processes:
+        each.join()
+    return results
+
+
+def numbered(stem, count=8):
+    return sorted([stem, *(f"{stem}_{number}" for number in range(2, count + 1))])
+
+
+def test_eight_processes_that_start_at_once_have_folders_of_their_own(config):
+    def run(number):
+        with claimed(config) as folder:
+            (folder / "metrics.csv").open("x").write(str(number))
+        return folder.name
+
+    assert sorted(at_once(run)) == numbered("now")
+
+
+def test_runs_that_are_refused_meanwhile_take_no_folder_away(tmp_path):
+    wanted = tmp_path / "outputs" / "now"
+
+    def run(number):
+        if number % 2:  # what the command line does for a run that is refused
+            for _ in range(200):
+                with contextlib.suppress(OSError):
+                    wanted.mkdir(parents=True, exist_ok=True)
+                    wanted.rmdir()
+            return "refused"
+        return _claim(wanted, chosen=False).name
+
+    assert sorted(set(at_once(run))) == sorted([*numbered("now", 4), "refused"])
+
+
+def test_of_runs_that_choose_the_same_folder_one_has_it(tmp_path):
+    def run(number):
+        try:
+            return _claim(tmp_path / "mine", chosen=True).name
+        except Refusal as refusal:
+            return refusal.option
+
+    assert sorted(at_once(run)) == ["hydra.run.dir"] * 7 + ["mine"]
+
+
+def test_eight_sweeps_that_start_at_once_have_folders_of_their_own(tmp_path):
+    wanted = tmp_path / "sweeps" / "now"
+    assert sorted(at_once(lambda number: _unused(wanted).name)) == numbered("now")
+    assert all((tmp_path / "sweeps" / name / "cells.json").read_text() == "[]\n" for name in numbered("now"))
+
+
+@pytest.mark.slow
+def test_eight_commands_of_the_same_second(tmp_path):
+    same = [*TINY, "metrics=none", "trainer.max_steps=1", "hydra.sweep.dir=outputs/sweeps/now"]
+    same.append("hydra.sweep.subdir=${hydra:runtime.cwd}/outputs/digits/now_${hydra:job.num}")
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *same, "seed=0,1"]
+    processes = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(8)]
+    assert [process.wait(timeout=600) for process in processes] == [0] * 8
+    tables = list(tmp_path.glob("outputs/sweeps/*/cells.json"))
+    cells = [cell for table in tables for cell in json.loads(table.read_text())]
+    folders = {(tmp_path / "outputs" / "sweeps" / "now" / cell["folder"]).resolve() for cell in cells}
+    assert (len(tables), len(cells), len(folders)) == (8, 16, 16)
+    assert all(len((folder / "metrics.csv").read_text().splitlines()) == 2 for folder in folders)
 
 
 def test_a_folder_in_which_nothing_came_about_goes_again(config, tmp_path):
