@@ -1,13 +1,15 @@
 """Goodfellow et al., "Generative adversarial nets" (2014), Algorithm 1, as a LightningModule."""
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from dcgan_lightning.captured import Captured, CUDAGraphs
@@ -18,6 +20,7 @@ from dcgan_lightning.networks import Network, describe
 from dcgan_lightning.networks.convolution import as_products
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.optimizers import checked, settle
+from dcgan_lightning.overflow import running_statistics_kept
 from dcgan_lightning.precision import float32_as
 from dcgan_lightning.sampling import eval_mode
 from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, Turn, UpdateRatio, logits_of
@@ -42,6 +45,8 @@ class GANModule(LightningModule):
         lr: learning rate of both optimizers, for one that does not bring its own.
         optimizer_d, optimizer_g: each makes an optimizer of parameters: ``optimizer(parameters, lr=...)``.
         d_every, g_every: D, or G, is updated in every so many iterations; one of the two is 1.
+        clip_grad_norm: the largest norm of a network's gradients, all of its parameters as one vector; longer ones are
+            shortened to it before the step. None: whatever comes.
         seed: of the latents.
         channels_last: keep weights and images as N x H x W x C in memory, which convolutions run faster on, and have
             some of them computed as matrix products (:mod:`dcgan_lightning.networks.convolution`). The sums are taken
@@ -51,8 +56,9 @@ class GANModule(LightningModule):
         generator_weights, discriminator_weights: files of state dicts to start from, instead of what ``init`` draws.
 
     Raises:
-        Refusal: a ratio that trains nothing in some iterations, hyperparameters that the optimizer refuses, networks
-            that cannot do with or without BatchNorm as asked, or weights of other networks.
+        Refusal: a ratio that trains nothing in some iterations, hyperparameters that the optimizer refuses, gradients
+            shortened to nothing, networks that cannot do with or without BatchNorm as asked, or weights of other
+            networks.
     """
 
     generator: Network
@@ -73,6 +79,7 @@ class GANModule(LightningModule):
         optimizer_g: Callable[..., Optimizer],
         d_every: int,
         g_every: int,
+        clip_grad_norm: float | None,
         seed: int,
         channels_last: bool,
         batch_norm: bool,
@@ -85,6 +92,10 @@ class GANModule(LightningModule):
         self.generator, self.discriminator = generator, discriminator
         self.loss, self.latents, self.d_rule = loss, latents, d_rule
         self.ratio = UpdateRatio(d_every, g_every)
+        if clip_grad_norm is not None and not 0 < clip_grad_norm < math.inf:
+            problem = "the largest norm of a network's gradients has to be above 0, or null for no limit"
+            raise Refusal("model.clip_grad_norm", clip_grad_norm, problem, "for instance model.clip_grad_norm=1")
+        self.clip_grad_norm = clip_grad_norm
         self.seed = seed
         self._newest_batch = 0  # real images of the global batch of G's newest update
         self._refuse_other_norm(batch_norm)
@@ -112,7 +123,12 @@ class GANModule(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.discriminator, self.generator
-        return [make(network.parameters()) for make, network in zip(self.make_optimizers, networks, strict=True)]
+        made = [make(network.parameters()) for make, network in zip(self.make_optimizers, networks, strict=True)]
+        unscale_themselves = any(getattr(optimizer, "_step_supports_amp_scaling", False) for optimizer in made)
+        if self.clip_grad_norm is not None and unscale_themselves and self.trainer.precision == "16-mixed":
+            problem = "comes before an optimizer with fused=true has unscaled float16's gradients"
+            raise Refusal("model.clip_grad_norm", self.clip_grad_norm, problem, "leave fused= out")
+        return made
 
     def on_train_start(self) -> None:
         for optimizer in self.trainer.optimizers:
@@ -159,7 +175,9 @@ class GANModule(LightningModule):
             self._newest_batch = len(images) * self.trainer.world_size
         due = [self.latents.for_d(turn)] * turn.d_due + [self.latents.for_g(turn)] * turn.g_due
         latents = {which: self.sample_latents(which, len(images)) for which in dict.fromkeys(due)}
-        with one_global_step(*self.optimizers()), float32_as(self.trainer.precision):
+        overflows = self.trainer.precision == "16-mixed"  # as a matter of course, and the scaler leaves the step out
+        kept = running_statistics_kept(self) if overflows else nullcontext()
+        with one_global_step(*self.optimizers()), float32_as(self.trainer.precision), kept:
             return (self._captured or self.update)(turn, images, latents)
 
     def update(self, turn: Turn, images: Tensor, latents: dict[Latents, Tensor]) -> Scalars:
@@ -199,6 +217,12 @@ class GANModule(LightningModule):
         optimizer.step()
         torch.clear_autocast_cache()  # it may hold the weights as they were before the step
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Lightning calls this after it has unscaled float16's gradients; a CUDA graph captures what it does.
+        if self.clip_grad_norm is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            clip_grad_norm_(parameters, self.clip_grad_norm)
+
     def sample_latents(self, latents: Latents, n: int) -> Tensor:
         """This rank's latents for n real images, its rows of the global batch's: (n * per_image, latent_dim)."""
         ranks = self.trainer.world_size
@@ -231,7 +255,11 @@ class GANModule(LightningModule):
             "generator": describe(self.generator),
             "discriminator": describe(self.discriminator),
             "optimizers": [make.func.__name__ for make in self.make_optimizers],
+            "newest_batch": self._newest_batch,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._newest_batch = int(checkpoint[CHECKPOINT_KEY]["newest_batch"])
 
 
 @contextmanager

@@ -53,6 +53,7 @@ def gan(
     latents=None,
     d_rule=None,
     cuda_graph=False,
+    clip_grad_norm=None,
 ):
     """A GANModule of the given networks, all else as conf/ has it for a DCGAN."""
     adam = functools.partial(torch.optim.Adam, betas=betas)
@@ -66,6 +67,7 @@ def gan(
         **optimizers,
         d_every=d_every,
         g_every=g_every,
+        clip_grad_norm=clip_grad_norm,
         seed=seed,
         channels_last=channels_last,
         batch_norm=any("BatchNorm" in type(m).__name__ for n in (generator, discriminator) for m in n.modules()),
