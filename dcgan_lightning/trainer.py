@@ -11,13 +11,16 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 
+from dcgan_lightning import strategies
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.machine import cores
 from dcgan_lightning.precision import Precision, on_cpu, resolved
 
-# Plain DDP fails: each update leaves the other network's parameters unused.
-DDP = "ddp_find_unused_parameters_true"
-STRATEGIES = ("auto", DDP)
+NO_EFFECT = {  # of Lightning's own, where a module takes its steps itself; and what to do
+    "gradient_clip_val": "model.clip_grad_norm=... limits the norm of each network's gradients",
+    "gradient_clip_algorithm": "model.clip_grad_norm=... limits the norm of each network's gradients",
+    "accumulate_grad_batches": "leave it out, and give data.batch_size a larger number",
+}
 
 
 def make_trainer(
@@ -56,18 +59,16 @@ def make_trainer(
         raise Refusal(
             "trainer.fraction", fraction, "has to be above 0 and at most 1", "for instance trainer.fraction=0.1"
         )
-    for name in {"gradient_clip_val", "accumulate_grad_batches"} & set(settings):
-        raise Refusal(f"trainer.{name}", settings[name], "has no effect on two alternating updates", "leave it out")
-    if strategy not in STRATEGIES:
-        problem = f"cannot train two alternating updates; there is {', '.join(STRATEGIES)}"
-        raise Refusal("trainer.strategy", strategy, problem, "leave it out: auto takes what suits the devices")
+    for name in [name for name in NO_EFFECT if settings.get(name) is not None]:
+        raise Refusal(f"trainer.{name}", settings[name], "has no effect on two alternating updates", NO_EFFECT[name])
+    strategies.refuse_unfit(strategy)
     if max_steps is None and max_epochs is None:
         max_epochs = default_epochs
     if fraction < 1:
         whole = min([steps for steps in (max_steps, max_epochs and max_epochs * batches) if steps is not None])
         max_steps, max_epochs = max(1, round(whole * fraction)), None
     if world_size(accelerator, devices, num_nodes) > 1 and strategy == "auto":
-        strategy = DDP
+        strategy = strategies.DDP
     # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
     for message in (".*LeafSpec.*", ".*your dataloader is not resumable.*"):
         warnings.filterwarnings("ignore", message=message, module="lightning")

@@ -33,7 +33,7 @@ from tests.conftest import assert_refused
         (("model.generator.image_size=64",), ("[1, 32, 32]", "[1, 64, 64]", "data.image_size")),
         (("model.discriminator.channels=3",), ("D takes others", "data.channels")),
         (("+callbacks.mine._target_=nope.Mine",), ("callbacks.mine._target_=nope.Mine", "cannot be imported")),
-        (("+trainer.gradient_clip_val=0.5",), ("trainer.gradient_clip_val=0.5", "leave it out")),
+        (("+trainer.gradient_clip_val=0.5",), ("trainer.gradient_clip_val=0.5", "model.clip_grad_norm")),
         (("+trainer.no_such_thing=1",), ("no_such_thing",)),
         (("trainer.strategy=ddp",), ("trainer.strategy=ddp", "ddp_find_unused_parameters_true")),
         (("trainer.num_nodes=0",), ("trainer.num_nodes=0", "at least 1")),
