@@ -1,5 +1,7 @@
 """How the kit says no: one message that names the option, the value, what is wrong, and the way out."""
 
+LONGEST = 300  # characters of a value that a message quotes
+
 
 class Refusal(ValueError):
     """Input that cannot work, refused before anything is launched.
@@ -14,7 +16,15 @@ class Refusal(ValueError):
     def __init__(self, option: str, value: object, problem: str, remedy: str) -> None:
         self.option, self.value, self.problem, self.remedy = option, value, problem, remedy
         typed = {"None": "null", "True": "true", "False": "false"}.get(str(value), value)  # as YAML has them
-        super().__init__(f"{option}={typed}: {problem}\n  Remedy: {remedy}")
+        super().__init__(f"{option}={shortened(typed)}: {problem}\n  Remedy: {remedy}")
+
+
+def shortened(value: object) -> str:
+    """A value as a message quotes it: on one line, without control characters, and not at any length."""
+    text = str(value)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]} ({len(text)} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def refuse_below(least: int, **values: int) -> None:

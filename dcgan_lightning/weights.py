@@ -3,20 +3,18 @@
 Nothing that stands in such a file is ever executed.
 """
 
-import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.networks import Network, find_family
+from dcgan_lightning.untrusted import local, refuse_inflated, refuse_odd_content
 
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError)
 DATA_PARALLEL = "module."  # what torch.nn.DataParallel puts before every key
 SHOWN = 3  # differences that a refusal spells out, of each kind
 
@@ -30,12 +28,17 @@ def read(option: str, path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        refuse_inflated(option, path)
+        # Said here, this holds whatever TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD says.
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Refusal:
+        raise
+    except Exception as error:  # torch's reader fails in any way on bytes that were made up
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise Refusal(
             option, path, f"cannot be read as tensors and plain values: {reason}", "give another file"
         ) from error
+    refuse_odd_content(option, path, content)
     if not isinstance(content, dict):
         raise Refusal(option, path, "holds no names", "give a checkpoint, or a state dict")
     return content
@@ -54,7 +57,7 @@ def read_weights(option: str, path: str) -> dict[str, Tensor]:
     Raises:
         Refusal: there is no such file, or it is no state dict.
     """
-    file = Path(path).expanduser()
+    file = local(option, path)
     if not file.is_file():
         raise Refusal(option, path, "there is no such file", "give a state dict, *.pth or *.safetensors")
     weights = {str(key): value for key, value in read(option, file).items()}
@@ -82,6 +85,16 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], option: str, path: s
     Raises:
         Refusal: keys or shapes differ; it names the first ones that do. The network is left as it was.
     """
+    refuse_unlike(network, weights, option, path)
+    try:
+        network.load_state_dict({**network.state_dict(), **weights}, strict=True)
+    except RuntimeError as error:  # a type of numbers that cannot be copied into a network's
+        problem = f"its numbers cannot be taken: {str(error).strip().splitlines()[-1].strip()}"
+        raise Refusal(option, path, problem, "give another file") from error
+
+
+def refuse_unlike(network: nn.Module, weights: Mapping[str, Tensor], option: str, path: str | Path) -> None:
+    """Refuse a state dict with other keys or shapes than the network, which may be on the meta device; see ``fill``."""
     own = network.state_dict()
     unlike = list(_unlike(own, weights))
     extra = [f"{key} {_shape(weights[key])} is not in the network" for key in weights if key not in own]
@@ -91,7 +104,21 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], option: str, path: s
         problem = "; ".join(shown + ([f"{more} more"] if more else []))
         remedy = "choose the model and the sizes that these weights were made with, or give another file"
         raise Refusal(option, path, problem, remedy)
-    network.load_state_dict({**own, **weights}, strict=True)
+
+
+def made_for(weights: Mapping[str, Tensor], make: Callable[[], Network], option: str, path: str | Path) -> Network:
+    """The network that ``make`` makes, filled with a state dict, in eval mode.
+
+    It is made without memory first: what a stranger's file asks for is there in memory only if the file has as much.
+
+    Raises:
+        Refusal: keys or shapes differ.
+    """
+    with torch.device("meta"):
+        refuse_unlike(make(), weights, option, path)
+    network = make()
+    fill(network, weights, option, path)
+    return network.eval()
 
 
 def network_of_weights(role: str, option: str, path: str, family: str) -> Network:
@@ -109,16 +136,14 @@ def network_of_weights(role: str, option: str, path: str, family: str) -> Networ
     weights = read_weights(option, path)
     make = getattr(find_family(family), role).from_state_dict
     try:
-        network = make(weights)
-    except (Refusal, ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        return made_for(weights, lambda: make(weights), option, path)
+    except (Refusal, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, Refusal) and error.option in (option, "model"):
             raise
         # A family computes sizes from shapes; those of a stranger's tensors may make none, or no possible ones.
         reason = f"{error.option}={error.value}: {error.problem}" if isinstance(error, Refusal) else str(error)
         problem = f"no {role.lower()} of {family} has tensors of such shapes ({reason})"
         raise Refusal(option, path, problem, "name the family that these weights belong to: model=...") from error
-    fill(network, weights, option, path)
-    return network.eval()
 
 
 def _unlike(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[str]:

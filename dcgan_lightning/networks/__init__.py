@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal
 
+SHOWN = 300  # characters of a record in a message
+
 
 class Network(nn.Module):
     """Base of every generator and discriminator.
@@ -81,14 +83,36 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 
 def rebuild(record: Mapping[str, Any], role: str) -> Network:
-    """Build the ``Generator`` or ``Discriminator`` that :func:`describe` recorded."""
-    kwargs = record.get("kwargs")
-    if record.get("role") != role or not isinstance(kwargs, dict) or not all(map(_is_plain, kwargs.values())):
-        raise Refusal("ckpt_path", record, f"not the record of a {role}", "give a checkpoint that this project wrote")
+    """Build the ``Generator`` or ``Discriminator`` that :func:`describe` recorded.
+
+    Raises:
+        Refusal: it is no such record, or one of a network that cannot be.
+    """
+    remedy = "give a checkpoint that this project wrote"
+    if not is_record(record) or record["role"] != role:
+        raise Refusal("ckpt_path", shortened(record), f"not the record of a {role}", remedy)
     try:
-        return getattr(find_family(str(record.get("family"))), role)(**kwargs)
-    except TypeError as error:
-        raise Refusal("ckpt_path", record, str(error), "give a checkpoint that this project wrote") from error
+        return getattr(find_family(record["family"]), role)(**record["kwargs"])
+    except (Refusal, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Values that no constructor foresees: 10**12 feature maps, a word for a number.
+        raise Refusal("ckpt_path", shortened(record), f"not the record of a {role}: {error}", remedy) from error
+
+
+def is_record(value: Any) -> bool:
+    """Whether a value, which a stranger may have put into a checkpoint, has the form that :func:`describe` makes."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("family"), str)
+        and isinstance(value.get("role"), str)
+        and isinstance(value.get("kwargs"), dict)
+        and all(isinstance(name, str) and _is_plain(kwarg) for name, kwarg in value["kwargs"].items())
+    )
+
+
+def shortened(value: Any) -> str:
+    """A value as words that fit into a message."""
+    words = str(value)
+    return words if len(words) <= SHOWN else f"{words[:SHOWN]} ..."
 
 
 def _is_plain(value: Any) -> bool:
