@@ -11,6 +11,7 @@ from PIL import Image
 
 from dcgan_lightning.captions import captioned, font_size, size_if_whole, size_with_band
 from dcgan_lightning.curves import NotThere, grids
+from dcgan_lightning.untrusted import open_png
 from dcgan_lightning.whole_files import written_whole
 
 MOST = 200  # frames
@@ -39,7 +40,7 @@ class Animation(NamedTuple):
 
     def pictures(self) -> Iterator[Image.Image]:
         for words, file, size in self.frames:
-            with Image.open(file) as picture:
+            with open_png(file) as picture:
                 shown = picture if picture.size == size else picture.convert("RGB").resize(size, Image.Resampling.BOX)
                 yield captioned(shown, words, self.size, self.font)
 

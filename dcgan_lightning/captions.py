@@ -4,13 +4,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dcgan_lightning.untrusted import open_png
+
 PAPER, INK = "white", "black"
 
 
 def size_if_whole(file: Path) -> tuple[int, int] | None:
     """(width, height) of a picture; None for half a one, such as is left by a run that was killed while it drew."""
     try:
-        with Image.open(file) as picture:
+        with open_png(file) as picture:
             picture.verify()
             return picture.size
     except (OSError, SyntaxError):  # Pillow has the second one for damaged PNGs

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dcgan_lightning.captions import PAPER, captioned, font_size, size_if_whole, size_with_band
 from dcgan_lightning.curves import Curves, NotThere, grids, is_stacked, read_curves
+from dcgan_lightning.untrusted import open_png
 from dcgan_lightning.whole_files import written_whole
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def draw_real_vs_fake(folder: Path) -> list[Path]:
         raise NotThere(f"there is no {real}")
     iteration, generated = newest
     named = {"Real": real, f"Generated, iteration {iteration:,}": generated}
-    pictures = {words: Image.open(file).convert("RGB") for words, file in named.items()}
+    pictures = {words: open_png(file).convert("RGB") for words, file in named.items()}
     times = max(1, round(SHOWN / max(picture.height for picture in pictures.values())))
     larger = {
         words: picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST)

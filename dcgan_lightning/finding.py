@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from dcgan_lightning.digests import damage, recorded
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.untrusted import local
 from dcgan_lightning.weights import read
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -28,7 +29,7 @@ def find(path: str, *prefer: str) -> Path:
     Raises:
         Refusal: there is none, or none that can be taken.
     """
-    given = Path(os.path.expanduser(path))  # leaves ~nobody as it is, where Path's raises
+    given = local("ckpt_path", path)
     if os.path.isfile(given):  # False for any words that cannot be a path
         return _named(path, given)
     names = _with_previous(prefer)

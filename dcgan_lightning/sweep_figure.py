@@ -13,6 +13,7 @@ from dcgan_lightning.captions import size_if_whole
 from dcgan_lightning.curves import NotThere, grids, read_curves
 from dcgan_lightning.figures import D, G, running_mean, thinned
 from dcgan_lightning.sweep_table import Result, clock
+from dcgan_lightning.untrusted import open_png
 from dcgan_lightning.whole_files import written_whole
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _moments(result: Result) -> list[tuple[str, Image.Image]]:
 
 def _fitted(path: Path) -> Image.Image:
     """A grid magnified by a whole number, or else made smaller by averaging over areas; never blurred."""
-    with Image.open(path) as opened:
+    with open_png(path) as opened:
         picture = opened.convert("RGB")
     longest = max(picture.size)
     scale = LARGEST // longest if longest <= LARGEST else LARGEST / longest

@@ -3,6 +3,7 @@
 Nothing that stands in such a file is executed, fetched, or given more memory than the file itself has.
 """
 
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -29,10 +30,7 @@ def local(option: str, path: str | Path) -> Path:
     if URL.search(str(path)):
         remedy = "download the file yourself, and give the path that it has on this machine"
         raise Refusal(option, path, "is a URL, and only files of this machine are read", remedy)
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # ~nobody
-        raise Refusal(option, path, str(error), "give the path in full") from error
+    return Path(os.path.expanduser(path))  # leaves ~nobody as it is, where Path's raises
 
 
 def refuse_inflated(option: str, path: Path) -> None:

@@ -49,7 +49,7 @@ class ImageCache:
         """
         try:
             report = Report(**json.loads((self.folder / f"{key}.json").read_text()))
-            array = np.load(self.folder / f"{key}.npy", mmap_mode="c")  # copy on write: torch wants it writable
+            array = np.load(self.folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)  # copy on write: torch wants it writable
         except (OSError, ValueError, TypeError):
             return None
         if array.shape != (len(report.files), *recipe.shape):

@@ -81,7 +81,7 @@ class MNISTDataModule(ImageDataModule):
     def _source(self) -> tuple[Tensor, Tensor]:
         """Images, (N, 28, 28) uint8, and labels, (N,), 0 to 9."""
         if self.variant == "mnist_mini":
-            with np.load(SHIPPED) as arrays:
+            with np.load(SHIPPED, allow_pickle=False) as arrays:
                 return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]).long()
         torchvision_set = datasets.MNIST if self.variant == "mnist" else datasets.FashionMNIST
         found = find_or_download(

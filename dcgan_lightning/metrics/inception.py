@@ -1,7 +1,6 @@
 """Features of the Inception network that published FIDs are computed with: metrics=fid_inception."""
 
 import hashlib
-import pickle
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.machine import limited_waiting
 from dcgan_lightning.metrics.features import FeatureNetwork
+from dcgan_lightning.untrusted import local
 
 
 class InceptionFeatures(FeatureNetwork):
@@ -39,7 +39,7 @@ class InceptionFeatures(FeatureNetwork):
     def __init__(self, weights_path: str | None, weights_sha256: str) -> None:
         super().__init__()
         self.weights_sha256 = weights_sha256.lower()
-        path = hub_file() if weights_path is None else Path(weights_path).expanduser()
+        path = hub_file() if weights_path is None else local("metrics.features.weights_path", weights_path)
         if weights_path is None and not path.is_file():
             download(path, self.weights_sha256)
         self.network = build(read_weights(path, self.weights_sha256), path)
@@ -86,7 +86,7 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         raise Refusal("metrics.features.weights_path", path, problem, "delete it, and " + ways_out(hub_file().name))
     try:
         return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever torch's reader comes across
         raise not_inception(path, error) from error
 
 
