@@ -12,10 +12,16 @@ from dcgan_lightning.data.download import default_root
 from dcgan_lightning.data.files import FileDataModule
 from dcgan_lightning.data.image_folder import refuse_missing
 from dcgan_lightning.data.sources import Archive, Folder, Source, is_image
+from dcgan_lightning.data.unpacked import Missing, not_as_listed
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.machine import limited_waiting
 
 FOLDER, ZIP = "img_align_celeba", "img_align_celeba.zip"
+LISTS = [  # of all images, as the authors, torchvision and Kaggle place them; the shortest first
+    f"{folder}{name}"
+    for name in ("list_eval_partition.txt", "list_eval_partition.csv", "list_attr_celeba.txt", "list_attr_celeba.csv")
+    for folder in ("", "Eval/", "Anno/")
+]
 
 
 class CelebADataModule(FileDataModule):
@@ -32,8 +38,9 @@ class CelebADataModule(FileDataModule):
         images: (N, channels, H, W) uint8, memory-mapped, in the order of the files' names.
 
     Raises:
-        Refusal: the root is not there or has no CelebA in it; the download fails; bad files; an image size that every
-            image is too small for; a class is selected.
+        Refusal: the root is not there or has no CelebA in it; the download fails; bad files; images missing that the
+            zip or a list of CelebA's beside them has; an image size that every image is too small for; a class is
+            selected.
     """
 
     def find_source(self) -> Source:
@@ -52,6 +59,14 @@ class CelebADataModule(FileDataModule):
             problem = f"there are no images in it, nor in a {FOLDER}, {ZIP}, celeba/{FOLDER} or celeba/{ZIP} in it"
             raise Refusal("data.root", self.root, problem, remedy)
         return found
+
+    def find_missing(self, source: Source, names: set[str]) -> Missing:
+        """What the nearest of CelebA's lists has and the source has not; without a list, what the zip beside it has."""
+        places = source.path.absolute().parents
+        for listing in (place / name for place in places[:2] for name in LISTS):
+            if listing.is_file():
+                return not_as_listed(listing, names)
+        return super().find_missing(source, names)
 
     def _download(self, place: Path) -> Source:
         """Fetch the zip alone, as torchvision does: the attributes are not needed, nor is the zip unpacked."""

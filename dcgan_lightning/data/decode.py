@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 TRANSFORM_VERSION = 1  # part of every cache's key: raise it when the pixels that this file makes change
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # nothing else is tried: Pillow hands some formats to other programs
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ROOM = 2**24  # pixels that an image may be scaled to before it is cropped; a long strip is cropped first
 
 
 class BadImage(Exception):
@@ -72,7 +73,9 @@ def open_upright(data: bytes) -> Image.Image:
 def flatten(image: Image.Image, channels: int) -> Image.Image:
     """Any of Pillow's modes -> "L" for one channel, "RGB" for three; transparency is laid on white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-        levels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        if isinstance(clear := image.info.get("transparency"), int):
+            levels[levels == clear] = 65535
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -93,7 +96,13 @@ def cover_size(width: int, height: int, to_width: int, to_height: int) -> tuple[
 
 def cover(image: Image.Image, height: int, width: int) -> Image.Image:
     """``Resize`` then ``CenterCrop`` of torchvision on a PIL image, for any (height, width), also a non-square one."""
-    scaled = image.resize(cover_size(*image.size, width, height), Image.Resampling.BILINEAR)
-    left = round((scaled.width - width) / 2)  # to even at .5, as torchvision rounds
-    top = round((scaled.height - height) / 2)
-    return scaled.crop((left, top, left + width, top + height))
+    to_width, to_height = cover_size(*image.size, width, height)
+    left = round((to_width - width) / 2)  # to even at .5, as torchvision rounds
+    top = round((to_height - height) / 2)
+    if to_width * to_height <= max(ROOM, image.width * image.height):
+        scaled = image.resize((to_width, to_height), Image.Resampling.BILINEAR)
+        return scaled.crop((left, top, left + width, top + height))
+    # The same, but for rounding in the last place: a strip of 2,000,000 x 1 would have to be scaled to 8 gigapixels.
+    x, y = image.width / to_width, image.height / to_height
+    box = (left * x, top * y, (left + width) * x, (top + height) * y)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box)

@@ -14,8 +14,9 @@ from dcgan_lightning.data.cache import ImageCache
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import upright_size
 from dcgan_lightning.data.module import ImageDataModule, Sampling
-from dcgan_lightning.data.sources import Entry, Source
+from dcgan_lightning.data.sources import GONE, Entry, Folder, Source
 from dcgan_lightning.data.unfinished import Recipe, Report
+from dcgan_lightning.data.unpacked import Missing, not_unpacked
 from dcgan_lightning.errors import Refusal
 
 SHOWN = 20  # bad files named in one message
@@ -25,7 +26,8 @@ class FileDataModule(ImageDataModule):
     """Base of the data sets that are made of image files. They are scaled to cover the image size, then cropped.
 
     Args:
-        skip_bad_files: train without the files that cannot be decoded, and say which; else they are refused.
+        skip_bad_files: train without the files that cannot be decoded, or are missing from a set that was not wholly
+            unpacked, and say which; else they are refused.
         allow_upscale: accept an image size that is larger than every image.
         others: see :class:`ImageDataModule`.
     """
@@ -60,10 +62,23 @@ class FileDataModule(ImageDataModule):
         """The files to train on; all of them, unless a subclass knows classes."""
         return entries
 
+    def find_missing(self, source: Source, names: set[str]) -> Missing:
+        """Files that should be there, besides ``names``, and are not: what is left of an archive to unpack."""
+        if not isinstance(source, Folder):
+            return {}
+        missing, unreadable = not_unpacked(source.path, names)
+        for sentence in unreadable:
+            _say(sentence)
+        return missing
+
     def load(self) -> tuple[Tensor, str]:
         """See :meth:`ImageDataModule.load`; memory-mapped from the cache."""
         source = self.find_source()
-        entries = self.select(self._list(source))
+        listed = self._list(source)
+        missing = self.find_missing(source, {entry.name for entry in listed})
+        selected = self.select(listed + [Entry(name, GONE, 0) for name in missing])
+        entries = [entry for entry in selected if entry.name not in missing]
+        missing = {entry.name: missing[entry.name] for entry in selected if entry.name in missing}
         key = self.fingerprint_of(str(source.path.resolve()), entries)
         names = [entry.name for entry in entries]
         cache = ImageCache(self.cache_dir / "images")
@@ -77,7 +92,7 @@ class FileDataModule(ImageDataModule):
             found = cache.load(key, self.recipe)
         assert found is not None, f"{cache.folder} was emptied while it was in use"
         images, report = found
-        self._judge_bad_files(report, len(names))
+        self._judge_bad_files([*missing.items(), *report.bad], len(names) + len(missing), bool(missing))
         self._judge_sizes(report)
         return images, key
 
@@ -85,7 +100,7 @@ class FileDataModule(ImageDataModule):
         try:
             entries = source.entries()
         except (OSError, zipfile.BadZipFile) as error:
-            remedy = "repair it, or name another place in data.root"
+            remedy = "download or repair it, or name another place in data.root"
             raise Refusal("data.root", source.path, f"cannot be read: {error}", remedy) from error
         if not entries:
             raise Refusal(
@@ -116,17 +131,18 @@ class FileDataModule(ImageDataModule):
         """How many times an image of (width, height) covers what is asked for; below 1 it has to be enlarged."""
         return min(size[0] / self.width, size[1] / self.height)
 
-    def _judge_bad_files(self, report: Report, total: int) -> None:
-        if not report.bad:
+    def _judge_bad_files(self, bad: list[tuple[str, str]], total: int, missing: bool) -> None:
+        if not bad:
             return
-        names = [f"    {_printable(name)}: {reason}" for name, reason in report.bad[:SHOWN]]
-        if len(report.bad) > SHOWN:
-            names.append(f"    ... and {len(report.bad) - SHOWN} more")
-        problem = f"{len(report.bad)} of {total} files cannot be used:\n" + "\n".join(names)
-        if not report.files:
-            raise Refusal("data.root", self.root or "null", problem, "repair them, or name another data.root")
+        names = [f"    {_printable(name)}: {_printable(reason)}" for name, reason in bad[:SHOWN]]
+        if len(bad) > SHOWN:
+            names.append(f"    ... and {len(bad) - SHOWN:,} more")
+        problem = f"{len(bad):,} of {total:,} files cannot be used:\n" + "\n".join(names)
+        repair = "unpack the archive again, repair or remove bad files" if missing else "repair or remove them"
+        if len(bad) == total:
+            raise Refusal("data.root", self.root or "null", problem, f"{repair}, or name another data.root")
         if not self.skip_bad_files:
-            remedy = "repair or remove them, or train without them: data.skip_bad_files=true"
+            remedy = f"{repair}, or train without them: data.skip_bad_files=true"
             raise Refusal("data.skip_bad_files", "false", problem, remedy)
         _say(f"data.skip_bad_files=true: {problem}")
 
@@ -147,10 +163,12 @@ def _say(message: str) -> None:
 def _readable(source: Source, name: str) -> bool:
     try:
         source.read(name)
-    except OSError:
+    except Exception:
         return False
     return True
 
 
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
+def _printable(text: str) -> str:
+    """A name or a reason on one line, in any script, but with nothing in it that a terminal would obey."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")  # bytes that are no UTF-8
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

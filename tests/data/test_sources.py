@@ -77,7 +77,7 @@ def test_members_are_never_paths(tmp_path):
 def test_a_member_that_unpacks_into_too_much_is_not_read(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(10000))
-    monkeypatch.setattr(sources, "LARGEST_MEMBER", 9999)
+    monkeypatch.setattr(sources, "LARGEST_FILE", 9999)
     with pytest.raises(ValueError, match="when unpacked"):
         Archive(tmp_path / "bomb.zip").read("a.png")
 
