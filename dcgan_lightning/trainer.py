@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.plugins.io import CheckpointIO
 
 from dcgan_lightning import strategies
+from dcgan_lightning.checkpoint_io import WholeCheckpointIO
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.machine import cores
 from dcgan_lightning.precision import Precision, on_cpu, resolved
@@ -85,8 +87,18 @@ def make_trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
-        **settings,
+        **(settings | {"plugins": _with_checkpoint_io(settings.get("plugins"))}),
     )
+
+
+def _with_checkpoint_io(plugins: Any) -> list[Any]:
+    """A user's own plugins, and what writes checkpoints."""
+    asked = plugins if isinstance(plugins, list | tuple) else [plugins] if plugins else []
+    for plugin in asked:
+        if isinstance(plugin, CheckpointIO):
+            problem = "would write checkpoints without digests, and without the one before"
+            raise Refusal("trainer.plugins", type(plugin).__name__, problem, "leave it out; other plugins are taken")
+    return [*asked, WholeCheckpointIO()]
 
 
 def world_size(accelerator: str, devices: int | str | list[int], num_nodes: int) -> int:
