@@ -1,7 +1,7 @@
 """Trains on CPU processes and keeps what each rank has.
 
-``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY RULES``, where RULES name what GANModule is told: the latents'
-policy and D's rule, joined by ``+``.
+``python -m tests.ranks OUT DEVICES KIND D_EVERY G_EVERY RULES CLIP``, where RULES name what GANModule is told: the
+latents' policy and D's rule, joined by ``+``; CLIP is the largest norm of gradients, or none.
 """
 
 import sys
@@ -49,7 +49,7 @@ RULES = {
 }
 
 
-def main(out, devices, kind, d_every, g_every, rules):
+def main(out, devices, kind, d_every, g_every, rules, clip):
     torch.manual_seed(0)
     if kind == "plain":
         networks, precision = (PlainG(), PlainD()), "64-true"
@@ -57,7 +57,8 @@ def main(out, devices, kind, d_every, g_every, rules):
         sizes = {"image_size": 28, "channels": 1, "width": 4}
         networks, precision = (Generator(**sizes, latent_dim=LATENTS), Discriminator(**sizes)), "32-true"
     latents, d_rule = (RULES[name]() for name in rules.split("+"))
-    module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4, latents=latents, d_rule=d_rule)
+    ways = {"latents": latents, "d_rule": d_rule, "clip_grad_norm": None if clip == "none" else float(clip)}
+    module = gan(*networks, d_every=d_every, g_every=g_every, lr=1e-3, seed=4, **ways)
     drawn = []
     sample = module.sample_latents
     module.sample_latents = lambda latents, n: drawn.append(sample(latents, n)) or drawn[-1]
@@ -71,4 +72,4 @@ def main(out, devices, kind, d_every, g_every, rules):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), sys.argv[6])
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:])

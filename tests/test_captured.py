@@ -166,6 +166,13 @@ def test_other_rules_and_twice_as_many_latents_for_g(tmp_path, rule):
     assert_same(tmp_path, d_rule=rule, latents=FreshLatents(2), max_steps=6)
 
 
+def test_gradients_are_shortened_in_replays_too(tmp_path):
+    assert_same(tmp_path, clip_grad_norm=0.05, max_steps=8)
+    free, _ = trained(tmp_path, False, max_steps=8)
+    shortened, _ = trained(tmp_path, True, max_steps=8, clip_grad_norm=0.05)
+    assert not all(torch.equal(*pair) for pair in zip(free.parameters(), shortened.parameters(), strict=True))
+
+
 def test_the_weights_casts_to_bfloat16_are_part_of_the_capture(tmp_path):
     assert_same(tmp_path, precision="bf16-mixed", max_steps=8)
 

@@ -20,9 +20,9 @@ def run(*command):
 def trained_by(tmp_path_factory):
     """What each rank has after twenty iterations: (devices, kind of networks) -> list over ranks."""
 
-    def train(devices, kind, d_every=1, g_every=1, rules="SharedLatents+SummedLosses"):
+    def train(devices, kind, d_every=1, g_every=1, rules="SharedLatents+SummedLosses", clip="none"):
         out = tmp_path_factory.mktemp(f"{kind}{devices}")
-        done = run("-m", "tests.ranks", out, devices, kind, d_every, g_every, rules)
+        done = run("-m", "tests.ranks", out, devices, kind, d_every, g_every, rules, clip)
         assert done.returncode == 0, done.stderr
         return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(devices)]
 
@@ -66,6 +66,16 @@ def test_two_ranks_equal_one_process_under_every_schedule(trained_by, rules, d_e
     for name, value in alone["weights"].items():
         assert torch.equal(first["weights"][name], second["weights"][name])
         torch.testing.assert_close(first["weights"][name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_ranks_shorten_the_gradients_of_the_whole_batch(trained_by):
+    (alone,), (first, second) = (trained_by(devices, "plain", clip=0.01) for devices in (1, 2))
+    (free,) = trained_by(1, "plain")
+    for name, value in alone["weights"].items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        torch.testing.assert_close(first["weights"][name], value, rtol=0, atol=1e-6)
+    assert not all(torch.equal(value, free["weights"][name]) for name, value in alone["weights"].items())
 
 
 def test_the_command_line_on_two_processes_leaves_one_run_folder(tmp_path):

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 
-def train(generator, discriminator, batches, latents, d_every, g_every, lr, betas):
+def train(generator, discriminator, batches, latents, d_every, g_every, lr, betas, clip_grad_norm=float("inf")):
     """Train on ``batches``, float (N, C, H, W) in [-1, 1], with ``latents[i]`` (N, latent_dim) for iteration i.
 
-    Returns one dict of scalars an iteration.
+    Gradients of a larger norm than ``clip_grad_norm`` are shortened to it. Returns one dict of scalars an iteration.
     """
     criterion = nn.BCEWithLogitsLoss()
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=betas)
@@ -24,6 +24,8 @@ def train(generator, discriminator, batches, latents, d_every, g_every, lr, beta
             fake_logits = discriminator(fake.detach()).view(-1)
             loss_fake = criterion(fake_logits, zeros)
             (loss_real + loss_fake).backward()
+            if clip_grad_norm < float("inf"):
+                nn.utils.clip_grad_norm_(discriminator.parameters(), clip_grad_norm)
             optimizer_d.step()
             row["loss_d_real"], row["loss_d_fake"] = loss_real.item(), loss_fake.item()
             row["loss_d"] = row["loss_d_real"] + row["loss_d_fake"]
@@ -36,6 +38,8 @@ def train(generator, discriminator, batches, latents, d_every, g_every, lr, beta
             logits = discriminator(fake).view(-1)
             loss = criterion(logits, ones)
             loss.backward()
+            if clip_grad_norm < float("inf"):
+                nn.utils.clip_grad_norm_(generator.parameters(), clip_grad_norm)
             optimizer_g.step()
             row["loss_g"], row["d_gz_after"] = loss.item(), torch.sigmoid(logits).mean().item()
         history.append(row)
