@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -45,14 +46,18 @@ class ImageCache:
     def load(self, key: str, recipe: Recipe) -> tuple[Tensor, Report] | None:
         """Memory-mapped images, (N, C, H, W) uint8 in channels_last memory, and the report.
 
-        None where they are not there, or not whole.
+        None where they are not there, not whole, or were written to since: size, time of modification, and what the
+        array's header says are compared. Not the content, which would take reading all of it.
         """
+        path = self.folder / f"{key}.npy"
         try:
-            report = Report(**json.loads((self.folder / f"{key}.json").read_text()))
-            array = np.load(self.folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)  # copy on write: torch wants it writable
-        except (OSError, ValueError, TypeError):
+            listing = json.loads((self.folder / f"{key}.json").read_text())
+            as_left = listing.pop("array") == _size_and_time(path)
+            report = Report(**listing)
+            array = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants it writable
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        if array.shape != (len(report.files), *recipe.shape):
+        if not as_left or array.dtype != np.uint8 or array.shape != (len(report.files), *recipe.shape):
             return None
         return torch.from_numpy(array).permute(0, 3, 1, 2), report
 
@@ -80,6 +85,8 @@ class ImageCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _one_at_a_time(self.folder / f"{key}.lock"):
                 if self.load(key, recipe) is None:  # else another process has just made it
+                    for left in self.folder.glob(f".unfinished_*_{key}.json"):  # by a process that was killed
+                        left.unlink()
                     self._build(key, unfinished, source, names)
 
     def _build(self, key: str, unfinished: Unfinished, source: Source, names: list[str]) -> None:
@@ -97,10 +104,20 @@ class ImageCache:
         except KeyboardInterrupt:
             print(f"{done.seen:,} of {len(names):,} images are decoded; the next run goes on there", file=sys.stderr)
             raise
-        with written_whole(self.folder / f"{key}.json") as listing:
-            listing.write_text(json.dumps(asdict(report)))
+        os.utime(unfinished.array, (finished := int(time.time()) // 2 * 2, finished))  # as coarse as any disk has it
+        told = asdict(report) | {"array": _size_and_time(unfinished.array)}
+        with written_whole(self.folder / f"{key}.json") as path:
+            with path.open("w") as listing:
+                listing.write(json.dumps(told))
+                listing.flush()
+                os.fsync(listing.fileno())
             os.replace(unfinished.array, self.folder / f"{key}.npy")
         unfinished.remove()
+
+
+def _size_and_time(path: Path) -> list[int]:
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
 @contextmanager
@@ -141,8 +158,17 @@ def _decoded(source: Source, names: list[str], recipe: Recipe) -> Iterator[Chunk
     # none of the threads that torch may have started; on a Mac system libraries make it unsafe.
     context = get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(cores(), context, initializer=_ignore_interrupts)
+    done = 0
     try:
-        yield from pool.map(decode_chunk, [source] * len(chunks), chunks, [recipe] * len(chunks))
+        for chunk in pool.map(decode_chunk, [source] * len(chunks), chunks, [recipe] * len(chunks)):
+            yield chunk
+            done += chunk[1].seen
+    except BrokenProcessPool as error:
+        problem = (
+            f"a process that decoded images was killed, as it is where memory runs out, at or after {names[done]!r}"
+        )
+        remedy = "try again, it goes on there; if it ends there again, free memory, or remove the largest images"
+        raise Refusal("data.root", source.path, problem, remedy) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
