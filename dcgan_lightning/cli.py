@@ -1,9 +1,7 @@
 """From the command line to a verb: Hydra composes the config; what cannot work ends in one message, not a traceback."""
 
 import contextlib
-import difflib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,21 +9,26 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.messages import NotComposedError, message, not_composed
 from dcgan_lightning.run_folder import interrupted
 from dcgan_lightning.sampling import NonFiniteImagesError
+from dcgan_lightning.settings import CONF
 from dcgan_lightning.sweep import Sweep, is_cell
+from dcgan_lightning.unread import refuse_unread
 
-CONF = Path(__file__).parent.parent / "conf"
 FAILED, REFUSED = 1, 2  # exit codes
-SAID = (Refusal, HydraException, OmegaConfBaseException, NonFiniteImagesError)  # in one message, without a traceback
+# In one message, without a traceback.
+SAID = (Refusal, HydraException, OmegaConfBaseException, NotComposedError, NonFiniteImagesError)
 
 
-def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
+def run(
+    verb: Callable[[DictConfig], None], config_name: str, complete: Callable[[list[str]], list[str]] | None = None
+) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 or 2.
 
     In a sweep (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of
@@ -34,6 +37,7 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
     Args:
         verb: does the work; raises Refusal for what cannot work.
         config_name: of the primary config.
+        complete: adds to the arguments of the command line what they imply.
     """
     codes = [0]
     begun: list[str] = []  # folders that Hydra made for the run, or for the cells so far
@@ -50,24 +54,35 @@ def run(verb: Callable[[DictConfig], None], config_name: str) -> None:
             sweep.recorded(cfg),
             _no_empty_folder(made, before),
         ):
+            refuse_unread(cfg, CONF, config_name)
             sweep.go_on(cfg)
             verb(cfg)
 
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(cell)
     # Left to itself, Hydra prints its errors and exits; here they arrive as exceptions.
-    with _hydra_errors(raised=True), _one_message(codes, config_name, full_error):
+    with _hydra_errors(raised=True), _one_message(codes, config_name, full_error), _completed_by(complete):
         try:
             main()
-        except (ValueError, OSError) as error:
-            if begun:
+        except Exception as error:
+            if begun or isinstance(error, SAID):
                 raise
-            # Hydra's own: a group set to a value that is no name, a run folder that cannot be made.
-            raise Refusal(" ".join(sys.argv[1:]), "", str(error), f"python {config_name}.py --help") from error
+            raise NotComposedError(not_composed(error, config_name)) from error
         finally:
             sweep.finish()
             _remove_sweep_without_cells(before)
     if max(codes):
         sys.exit(max(codes))
+
+
+@contextlib.contextmanager
+def _completed_by(complete: Callable[[list[str]], list[str]] | None) -> Iterator[None]:
+    typed = sys.argv
+    if complete is not None:
+        sys.argv = [typed[0], *complete(typed[1:])]
+    try:
+        yield
+    finally:
+        sys.argv = typed
 
 
 @contextlib.contextmanager
@@ -127,51 +142,6 @@ def _one_message(codes: list[int], config_name: str, full_error: bool, others_fo
         refused = isinstance(error, SAID) and not isinstance(error, NonFiniteImagesError)
         codes.append(REFUSED if refused else FAILED)
         if in_one_message:
-            print(f"{'Refused' if refused else 'Stopped'}: {_message(error, config_name)}", file=sys.stderr)
+            print(f"{'Refused' if refused else 'Stopped'}: {message(error, config_name)}", file=sys.stderr)
         else:
             traceback.print_exception(error)
-
-
-def _message(error: BaseException, config_name: str) -> str:
-    """The words of an error, Hydra's with what would have been allowed."""
-    words = str(error).strip().partition("\nConfig search path:")[0].strip()
-    if isinstance(error, Refusal | NonFiniteImagesError):
-        return words
-    unknown = re.search(r"Could not override '([^']+)'", words)
-    if unknown is not None:
-        return _unknown_option(unknown[1].partition("@")[0], config_name)
-    if isinstance(error, OverrideParseException):
-        words = f"{error.override}: {words}"
-    cause = f"\n  {error.__cause__}" if error.__cause__ is not None else ""
-    return f"{words}{cause}\n  Remedy: python {config_name}.py --cfg job shows all options, --help all groups"
-
-
-def _unknown_option(option: str, config_name: str) -> str:
-    given = next((word for word in sys.argv[1:] if word.lstrip("+~").startswith(f"{option}=")), option)
-    known = _known_options(config_name)
-    parent = option.rpartition(".")[0]
-    siblings = [name for name in known if name.rpartition(".")[0] == parent]
-    near = [name for name in difflib.get_close_matches(option, known, n=2) if name != option]
-    name, _, value = given.partition("=")
-    problem = f"no such option; there is {', '.join(siblings) or 'no ' + parent}"
-    remedy = f"did you mean {near[0]}?" if near else f"python {config_name}.py --cfg job shows all of them"
-    return str(Refusal(name, value, problem, remedy))
-
-
-def _known_options(config_name: str) -> list[str]:
-    """Every option there is with the groups that the command line chose."""
-    groups = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=\w+", word)]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            cfg = hydra.compose(config_name, groups)
-        except (HydraException, OmegaConfBaseException):
-            cfg = hydra.compose(config_name)
-
-    def names(node: DictConfig, prefix: str) -> Iterator[str]:
-        for name in map(str, node):
-            yield f"{prefix}{name}"
-            child = node._get_node(name)
-            if isinstance(child, DictConfig) and not child._is_interpolation():
-                yield from names(child, f"{prefix}{name}.")
-
-    return list(names(cfg, ""))

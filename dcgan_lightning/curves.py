@@ -1,13 +1,17 @@
-"""A run's scalars and grids, read back from its folder; those of the runs that it goes on from come first."""
+"""A run's tables and grids, read back from its folder, and carried over into that of a run that goes on from it."""
 
-import csv
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_lightning.whole_files import written_whole
+
 METRICS, RESUMED_FROM = "metrics.csv", "resumed_from.txt"
+# Tables that a resumed run begins with, and how many iterations are done after what a row of each number tells of.
+CARRIED_OVER = {METRICS: 1, "fid.csv": 0}
 Curves = dict[str, NDArray[np.float64]]  # by column: (rows,), NaN where a cell is empty
 
 
@@ -16,10 +20,7 @@ class NotThere(Exception):
 
 
 def read_curves(folder: Path) -> Curves:
-    """The columns of ``metrics.csv``, from the first iteration that is known.
-
-    A resumed run's file starts where its checkpoint was saved. The rows before that are taken from the run that it goes
-    on from, where that one's file is still there; rows that both have are taken from the newer one.
+    """The columns of ``metrics.csv``, from the first iteration on, those of the runs that it goes on from included.
 
     Args:
         folder: of a run, finished or not.
@@ -31,20 +32,30 @@ def read_curves(folder: Path) -> Curves:
         NotThere: the run has no ``metrics.csv``, or no row in it.
         ValueError: a file holds something else than numbers.
     """
-    own, *earlier = [run / METRICS for run in lineage(folder)]
-    curves = _columns(own)
-    for file in earlier:
-        try:
-            older = _columns(file)
-        except NotThere:
-            continue
-        before = older["iteration"] < curves["iteration"][0]
-        unknown = np.full(before.sum(), np.nan), np.full(len(curves["iteration"]), np.nan)
-        curves = {
-            name: np.concatenate([older[name][before] if name in older else unknown[0], curves.get(name, unknown[1])])
-            for name in older | curves
-        }
-    return curves
+    return _columns(folder / METRICS)
+
+
+def carry_over(parent: Path, folder: Path, iterations: int) -> bool:
+    """Begin a run's tables with the rows of the run that it goes on from, up to the iterations done in a checkpoint.
+
+    Returns:
+        Whether there were scalars to carry over.
+    """
+    for name, after in CARRIED_OVER.items():
+        if (parent / name).is_file():
+            lines = (parent / name).read_bytes().splitlines(keepends=True)
+            kept = [
+                line for line in lines[1:] if (number := _number(line)) is not None and number + after <= iterations
+            ]
+            with written_whole(folder / name) as path:
+                path.write_bytes(b"".join(lines[:1] + kept))
+    return (folder / METRICS).is_file()
+
+
+def _number(line: bytes) -> int | None:
+    """The iteration that a row begins with; None for what was being written when a run was killed."""
+    cell = line.partition(b",")[0]
+    return int(cell) if line.endswith(b"\n") and cell.isdigit() else None
 
 
 def is_stacked(curves: Curves) -> bool:
@@ -98,13 +109,11 @@ def _parent(folder: Path) -> Path | None:
 
 
 def _start(folder: Path, own: dict[int, Path]) -> float:
-    """Iterations done when the run began: by its first row, or by its first grid where that row is an earlier run's."""
+    """Iterations done when the run began."""
     try:
-        with (folder / METRICS).open(newline="") as file:
-            first = int(next(csv.DictReader(file))["iteration"])
-    except (OSError, StopIteration, ValueError, KeyError):
-        first = 0
-    return first or min(own, default=float("inf")) - 1
+        return int(json.loads((folder / "run.json").read_text())["first_iteration"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return min(own, default=float("inf")) - 1
 
 
 def _columns(file: Path) -> Curves:

@@ -4,9 +4,10 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
@@ -14,8 +15,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import checkpoints
+from dcgan_lightning import resuming
 from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.curves import RESUMED_FROM, carry_over
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.trainer import total_iterations
@@ -80,41 +82,55 @@ def _make(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None, why: str) -> None:
-    """Say what is about to be trained, on what, where it goes, and from where it goes on (kept in a file, too).
-
-    ``why`` is the reason for the precision, empty for none.
-    """
+def opening_words(trainer: Trainer, data: ImageDataModule, folder: Path, why: str) -> None:
+    """Say what is about to be trained, on what, and where it goes; ``why`` is the reason for the precision, if any."""
     if not trainer.is_global_zero:
         return
     count, *shape = data.images.shape
     batch, devices = data.batch_size, trainer.world_size
     hardware = type(trainer.accelerator).__name__.removesuffix("Accelerator")
     print(f"run folder    {shown(folder)}")
-    if checkpoint is not None:
-        (folder / "resumed_from.txt").write_text(f"{checkpoint}\n")
-        print(f"goes on from  {checkpoint} (an epoch under way begins its order of images anew)")
     print(f"images        {count:,} of {'x'.join(map(str, shape))} (channels x height x width)")
     print(f"global batch  {batch * devices} = {batch} images x {devices} device(s)")
     print(f"trained on    {hardware}, precision {trainer.precision}{f' ({why})' if why else ''}", flush=True)
 
 
+def take_over(
+    resumed: resuming.Resumed, told: Mapping[str, Any], trainer: Trainer, data: ImageDataModule, folder: Path
+) -> None:
+    """Begin a resumed run's folder: where it comes from, in a file and in words, and the earlier rows of its tables."""
+    if not trainer.is_global_zero:
+        return
+    (folder / RESUMED_FROM).write_text(f"{resumed.file}\n")
+    print(f"goes on from  {resumed.file}, {resumed.iteration} iterations")
+    for sentence in resuming.words(resumed, told, data):
+        print(f"              {sentence}")
+    if resumed.folder is None or not carry_over(resumed.folder, folder, resumed.iteration):
+        print("              no metrics.csv lies beside that checkpoint: the curves begin here", flush=True)
+
+
 @contextmanager
-def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, checkpoint: Path | None) -> Iterator[None]:
-    """Leave ``run.json`` when training ends, however it ends; what was refused leaves none. Rank 0 writes.
+def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: resuming.Resumed | None) -> Iterator[None]:
+    """Keep ``run.json``: that a run is under way, and when it ends, however it ends, how. Rank 0 writes.
+
+    What is refused leaves none.
 
     ``iterations`` and ``epochs`` count from the very first iteration, ``first_iteration`` is where this run began;
     ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training.
     """
-    first = checkpoints.read("ckpt_path", checkpoint)["global_step"] if checkpoint and trainer.is_global_zero else 0
+    first = resumed.iteration if resumed is not None else 0
     began, problem = time.monotonic(), None
+    if trainer.is_global_zero:
+        _write_json(folder, {"status": "running", "error": None, "first_iteration": first})
     try:
         yield
     except BaseException as error:
         problem = error
         raise
     finally:
-        if trainer.is_global_zero and not isinstance(problem, Refusal):
+        if trainer.is_global_zero and isinstance(problem, Refusal):
+            (folder / "run.json").unlink(missing_ok=True)
+        elif trainer.is_global_zero:
             record = _lengths(trainer, data, first, time.monotonic() - began)
             _write_record(folder, problem, record, trainer.precision)
 
@@ -144,6 +160,10 @@ def _write_record(
         "precision": precision,
         "experiment": hydra.runtime.choices.get("experiment"),
     }
+    _write_json(folder, record)
+
+
+def _write_json(folder: Path, record: Mapping[str, Any]) -> None:
     with written_whole(folder / "run.json") as path:
         path.write_text(json.dumps(record, indent=2) + "\n")
 

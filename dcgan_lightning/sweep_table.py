@@ -183,7 +183,8 @@ def _read(sweep: Path, cell: dict[str, Any]) -> Result:
     if not (folder / "fid.csv").is_file():
         return base
     with (folder / "fid.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]  # not what a kill cut off
+        whole = [row for row in csv.DictReader(file) if None not in row.values()]  # not what a kill cut off
+    rows = [row for row in whole if int(row["iteration"]) > run.get("first_iteration", 0)]
     if not rows:
         return base
     fids = tuple((int(row["iteration"]), float(row["value"])) for row in rows)

@@ -9,6 +9,7 @@ import generate as generate_verb
 import rebuild as rebuild_verb
 import train as train_verb
 from dcgan_lightning import cli
+from dcgan_lightning.command_line import completed
 
 # A GAN that trains in an instant: one class of the shipped digits, narrow networks.
 TINY = (
@@ -22,6 +23,7 @@ TINY = (
 )
 FIGURES = "callbacks.figures={_target_:dcgan_lightning.callbacks.figures.Figures}"
 VERBS = {"train": train_verb.train, "generate": generate_verb.sample, "rebuild": rebuild_verb.rebuild}
+COMPLETE = {"train": completed}
 
 
 class Outcome:
@@ -60,7 +62,7 @@ def _command(cwd, monkeypatch, capture):
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
         code = 0
         try:
-            cli.run(VERBS[script], script)
+            cli.run(VERBS[script], script, COMPLETE.get(script))
         except SystemExit as exit_:
             code = exit_.code
         printed = capture.readouterr() if capture else ("", "")

@@ -106,11 +106,24 @@ class AuthorsLines(Callback):
     ) -> None:
         self._newest.update(outputs)
         if batch_idx % self.form.every == 0:
-            values = torch.stack([value.float() for value in self._newest.values()])
-            values = trainer.strategy.reduce(values, reduce_op="mean")  # a collective, and only rank 0 prints
+            known = self._means(trainer)  # a collective, and only rank 0 prints
             if trainer.is_global_zero:
-                known = dict(zip(self._newest, values.tolist(), strict=True))
                 print(self.form.line(_position(trainer, batch_idx), _NanWhereUnknown(known)), flush=True)
+
+    def _means(self, trainer: Trainer) -> dict[str, float]:
+        """Over all devices."""
+        if not self._newest:
+            return {}
+        values = torch.stack([value.float() for value in self._newest.values()])
+        return dict(zip(self._newest, trainer.strategy.reduce(values, reduce_op="mean").tolist(), strict=True))
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[type(self).__name__] = {"newest": self._means(trainer), "form": dict(vars(self.form))}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get(type(self).__name__, {"newest": {}, "form": {}})
+        self._newest = {name: torch.tensor(value, device=pl_module.device) for name, value in state["newest"].items()}
+        vars(self.form).update({name: state["form"].get(name, value) for name, value in vars(self.form).items()})
 
 
 class _NanWhereUnknown(dict[str, float]):

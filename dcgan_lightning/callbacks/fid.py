@@ -60,6 +60,7 @@ class FID(Callback):
         self.batch_size, self.seed = batch_size, seed
         self.best: tuple[float, int] | None = None
         self.last: tuple[float, int] | None = None
+        self._judged_at = 0  # iterations done at the newest evaluation, also of an earlier run
         self._improved_at: int | None = None
 
     def improved(self, iteration: int) -> bool:
@@ -91,6 +92,8 @@ class FID(Callback):
             self.features.to(memory_format=torch.channels_last)
         self._metric.set_real(self._real_sums(trainer, images))
         self._say_what_to_know(trainer, len(images), images.shape[1])
+        if self._judged_at < trainer.global_step and due(trainer, self.every):
+            self._evaluate(trainer, pl_module)  # a resumed run, stopped before it came to what was due
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,14 +106,17 @@ class FID(Callback):
             self._evaluate(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        if self.features is None or self.best is None:
+        if self.features is None:
             return {}
-        value, iteration = self.best
-        return {"best_value": value, "best_iteration": iteration, "of": self._measured_by()}
+        value, iteration = self.best or (None, None)
+        best = {"best_value": value, "best_iteration": iteration}
+        return {**best, "judged_at": self._judged_at, "of": self._measured_by()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict and state_dict.get("of") == self._measured_by():  # values of two networks cannot be compared
-            self.best = float(state_dict["best_value"]), int(state_dict["best_iteration"])
+        if state_dict.get("of") == self._measured_by():  # values of two networks cannot be compared
+            self._judged_at = int(state_dict["judged_at"])
+            if state_dict["best_value"] is not None:
+                self.best = float(state_dict["best_value"]), int(state_dict["best_iteration"])
 
     def _measured_by(self) -> list[str]:
         return [] if self.features is None else [self.features.tag, self.features.weights_sha256]
@@ -155,7 +161,7 @@ class FID(Callback):
         value = trainer.strategy.broadcast(float(self._metric.compute()) if trainer.is_global_zero else 0.0)
         samples_real = int(self._metric.real_features_num_samples)
         self._metric.reset()
-        self.last = (value, trainer.global_step)
+        self.last, self._judged_at = (value, trainer.global_step), trainer.global_step
         if self.best is None or value < self.best[0]:
             self.best, self._improved_at = self.last, trainer.global_step
         self._record(trainer, samples_real)

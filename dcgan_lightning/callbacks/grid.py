@@ -59,7 +59,7 @@ class SampleGrid(Callback):
         self.choose_latents = LATENTS[latents]
         self.dark_on_white, self.save_generator = dark_on_white, save_generator
         self.fixed: Tensor | None = None  # (n, latent_dim)
-        self._drawn_at = -1
+        self._drawn_at = 0  # iterations done
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         if self.fixed is None:
@@ -69,9 +69,16 @@ class SampleGrid(Callback):
             save_picture(real, Path(trainer.default_root_dir) / "real.png")
             self._to_tensorboard(trainer, "real", real, trainer.global_step)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._drawn_at < trainer.global_step:  # a resumed run, stopped before it came to what was due
+            self._draw_if_due(trainer, pl_module)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self._draw_if_due(trainer, pl_module)
+
+    def _draw_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first_epoch = self.every_epochs is not None and epochs_done(trainer) == 1
         if first_epoch or due(trainer, self.every, self.every_epochs):
             self._draw(trainer, pl_module)
@@ -106,10 +113,10 @@ class SampleGrid(Callback):
                 logger.experiment.add_image(tag, picture, iteration)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"latents": self.fixed}
+        return {"latents": self.fixed, "drawn_at": self._drawn_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.fixed = torch.as_tensor(state_dict["latents"])
+        self.fixed, self._drawn_at = torch.as_tensor(state_dict["latents"]), int(state_dict["drawn_at"])
 
 
 def _fixed(drawing: SampleGrid, pl_module: Any, iteration: int) -> Tensor:

@@ -43,7 +43,7 @@ class Scalars(Callback):
         self._pending: list[tuple[int, int, frozenset[str], Tensor]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self._file(trainer).exists():  # a resumed run's has its rows so far
             with self._file(trainer).open("w", newline="") as file:
                 csv.writer(file).writerow(COLUMNS)
 
@@ -58,6 +58,9 @@ class Scalars(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fetch(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._fetch(trainer)  # so that no row before a checkpoint can be lost
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.world_size == 1:  # the other ranks may not get here, and the mean needs them all

@@ -38,7 +38,8 @@ class Batches(Sampler[Indices]):
     """The indices of each batch of an epoch on one of W devices, as arrays: a list of 200,000 numbers is slow to make.
 
     Of the epoch's order a device has every W-th, so that the k-th global batch is the same on any number of devices.
-    Lightning tells the epoch, as it does DistributedSampler.
+    Lightning tells the epoch, as it does DistributedSampler. Both orders are functions of the epoch, so that all the
+    state there is are the batches that have been trained on, which :meth:`go_on_after` takes.
 
     Args:
         size: images in the data set, N.
@@ -56,6 +57,12 @@ class Batches(Sampler[Indices]):
         self.size, self.batch_size, self.seed, self.drop_last = size, batch_size, seed, drop_last
         self.num_replicas, self.rank, self.device = num_replicas, rank, device
         self.epoch = 0
+        self._begun, self._trained_on = 0, 0  # an epoch that is under way, and how many of its batches are done
+
+    def go_on_after(self, batches: int) -> None:
+        """Begin where a run stood that has trained on so many batches since its first epoch."""
+        self._begun, self._trained_on = divmod(batches, len(self))
+        self.epoch = self._begun
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -77,8 +84,9 @@ class Batches(Sampler[Indices]):
         dealt: Indices = np.ascontiguousarray(self.order()[self.rank :: self.num_replicas])
         if self.device.type != "cpu":
             dealt = torch.from_numpy(dealt).to(self.device)
+        first = self._trained_on if self.epoch == self._begun else 0
         # Arrays and not tensors for the CPU: worker processes are sent their indices.
-        return (dealt[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self)))
+        return (dealt[k * self.batch_size : (k + 1) * self.batch_size] for k in range(first, len(self)))
 
 
 class Shuffled(Batches):

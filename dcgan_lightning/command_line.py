@@ -1,0 +1,136 @@
+"""A command line that goes on from a checkpoint, completed with what its run was told."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from dcgan_lightning import checkpoints
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.resuming import GROUPS, Resumed, opened
+from dcgan_lightning.settings import CONF, Settings, composed, has, in_hydra, settings_of
+
+WEIGHTS = ("model.generator_weights", "model.discriminator_weights")
+LENGTH = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
+
+
+def completed(arguments: list[str]) -> list[str]:
+    """A command line with ``ckpt_path``, completed with all that its checkpoint's run was told and it does not tell.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The same where nothing is gone on from. Else ``ckpt_path`` names the file that is taken, and what comes from the
+        checkpoint stands before what was typed.
+
+    Raises:
+        Refusal: there is no such checkpoint, or it was made with a choice that ``conf/`` does not have.
+    """
+    try:
+        typed = {word: OverridesParser.create().parse_override(word) for word in arguments if not word.startswith("-")}
+    except HydraException:
+        return arguments  # Hydra says what is wrong with them
+    given = list(typed.values())
+    path = next((override for override in given if override.key_or_group == "ckpt_path"), None)
+    if path is None or path.value() is None:
+        return arguments
+    if path.is_sweep_override():
+        problem = "one command goes on from one checkpoint"
+        raise Refusal("ckpt_path", path.get_value_element_as_str(), problem, "a command for each of them")
+    for weights in (
+        override for override in given if override.key_or_group in WEIGHTS and override.value() is not None
+    ):
+        problem = "the checkpoint has weights of its own, which would take the place of these"
+        raise Refusal(weights.key_or_group, weights.get_value_element_as_str(), problem, "leave out that or ckpt_path")
+    named = str(path.value())
+    if named == "last" and not Path(named).exists():
+        named = str(checkpoints.newest_run(_runs(arguments)))
+    resumed = opened(named)
+    held = [*_choices(resumed, given), *_settings(resumed, given)]
+    at = next((place for place, word in enumerate(arguments) if word in typed), 0)  # flags come before all overrides
+    own = [word for word in arguments[at:] if word != path.input_line]
+    return [*arguments[:at], *held, *own, f"ckpt_path={in_hydra(str(resumed.file))}"]
+
+
+def _runs(arguments: list[str]) -> Path:
+    """The folder that the folder of this command's run would be made in."""
+    wanted = [
+        word for word in arguments if re.match(r"(\w+|hydra\.run\.dir)=", word) and not word.startswith("ckpt_path=")
+    ]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", wanted, return_hydra_config=True)
+        return Path(cfg.hydra.run.dir).parent
+
+
+def _choices(resumed: Resumed, given: list[Override]) -> list[str]:
+    """Choices of groups, as overrides, that lead to the run's together with those that are given."""
+    recorded: Mapping[str, str | None] = resumed.run["choices"]
+    typed = {override.key_or_group: override for override in given if override.key_or_group in GROUPS}
+    if "experiment" in typed and typed["experiment"].value() != recorded.get("experiment"):  # swept over, too
+        return []  # another experiment brings its own
+    held: list[str] = []
+    chosen: Mapping[str, str | None] | None = None
+    for group in GROUPS:
+        choice = recorded.get(group)
+        if group in typed or choice is None:
+            continue
+        if not (re.fullmatch(r"\w+", choice) and (CONF / group / f"{choice}.yaml").is_file()):
+            problem = f"its run has {group}={choice}, and there is no conf/{group}/{choice}.yaml"
+            raise Refusal("ckpt_path", resumed.file, problem, f"give {group}=...")
+        chosen = composed([*held, *_lines(typed.values())])[1] if chosen is None else chosen
+        if chosen.get(group) != choice:
+            held.append(f"{group}={choice}")
+            chosen = None
+    return held
+
+
+def _settings(resumed: Resumed, given: list[Override]) -> list[str]:
+    """Settings of the run, as overrides, that neither ``conf/`` has nor the command line gives."""
+    typed = _lines(override for override in given if override.key_or_group in GROUPS)
+    then = settings_of(composed(_as_choices(resumed.run["choices"]))[0])
+    cfg = composed([*_choices(resumed, given), *typed])[0]
+    now = settings_of(cfg)
+    named = [override.key_or_group for override in given]
+
+    def is_given(option: str) -> bool:
+        return any(option == name or option.startswith(f"{name}.") for name in named)
+
+    held = {}
+    for option, value in resumed.run["settings"].items():
+        kept = then.get(option, ...) == now.get(option, ...) and not is_given(option)
+        if kept and (option not in now or now[option] != value) and not isinstance(value, dict):
+            held[option] = value
+    for option in [name for name in now if name.startswith("callbacks.")]:
+        callback = ".".join(option.split(".")[:2])
+        if not is_given(callback) and not any(
+            f"{name}.".startswith(f"{callback}.") for name in resumed.run["settings"]
+        ):
+            held[callback] = None  # the run was told to do without
+    if any(map(is_given, ("trainer.max_steps", "trainer.max_epochs"))):  # a length that is given replaces the run's
+        held = {name: value for name, value in held.items() if name not in LENGTH}
+        ends = {"trainer.max_steps": None, "trainer.max_epochs": None, "trainer.fraction": 1.0}
+        held |= {name: value for name, value in ends.items() if not is_given(name) and now[name] != value}
+    return list(_as_overrides(held, cfg))
+
+
+def _lines(overrides: Iterable[Override]) -> list[str]:
+    """As they were typed; not what is swept over, which is composed cell by cell."""
+    return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+
+
+def _as_overrides(held: Settings, cfg: DictConfig) -> Iterator[str]:
+    for option, value in held.items():
+        if has(cfg, option):
+            yield f"{option}={in_hydra(value)}"
+        elif re.fullmatch(r"trainer\.\w+", option):  # what was added for Lightning's Trainer
+            yield f"+{option}={in_hydra(value)}"
+
+
+def _as_choices(choices: Mapping[str, str | None]) -> list[str]:
+    return [f"{group}={choice}" for group, choice in choices.items() if group in GROUPS and choice is not None]
