@@ -10,9 +10,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from dcgan_lightning.errors import Refusal
+
+FLAGS = {"_partial_": (True, False), "_recursive_": (True, False), "_convert_": ("none", "partial", "object", "all")}
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -22,6 +25,7 @@ def check_options(cfg: DictConfig) -> None:
         Refusal: an option that the target does not have, one of a wrong type, or one without a value.
     """
     for path, node in _targets(cfg):
+        _check_flags(path, node)
         parameters, hints = _signature(path, node)
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for name in map(str, node):
@@ -32,32 +36,51 @@ def check_options(cfg: DictConfig) -> None:
                 raise Refusal(option, node[name], f"no such option; {path} has {', '.join(parameters)}", "leave it out")
             if OmegaConf.is_missing(node, name):
                 raise Refusal(option, "???", "has no value", f"give {option}=...")
-            if not isinstance(node[name], DictConfig):  # what becomes an object is checked at its own node
+            if not _is_object(node[name]):  # what becomes an object is checked at its own node
                 _check_type(option, _plain(node[name]), hints.get(name, Any))
 
 
 def build(cfg: DictConfig, key: str, **settings: Any) -> Any:
-    """Make the object that ``cfg.<key>`` describes; what its constructor refuses becomes a Refusal.
+    """Make the object that ``cfg.<key>`` describes; all that can go wrong becomes a Refusal that names the option.
 
     Args:
         cfg: the whole composed config.
         key: of a node with a ``_target_``.
         settings: further arguments of the constructor.
     """
+    node = OmegaConf.select(cfg, key)
+    if not _is_object(node):
+        remedy = f"python train.py --cfg job shows what {key} looks like"
+        raise Refusal(key, _plain(node), "has to be a group of options with a _target_", remedy)
     try:
-        return instantiate(OmegaConf.select(cfg, key), **settings)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, Refusal):
-            raise cause from None
-        if isinstance(cause, TypeError | ValueError | MisconfigurationException):
-            found = re.search(r"full_key: (\S+)", str(error))
-            path = found[1] if found else key
-            # A library's message quotes the value, but does not know the option.
-            named = [(f"{path}.{name}", value) for name, value in OmegaConf.select(cfg, path).items()]
-            option, value = next((pair for pair in named if f"'{pair[1]}'" in str(cause)), (path, "..."))
-            raise Refusal(option, value, str(cause), f"mend {option}") from error
+        return instantiate(node, **settings)
+    except OmegaConfBaseException:  # names its option
         raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, Refusal | OmegaConfBaseException):
+            raise cause from None
+        found = re.search(r"full_key: (\S+)", str(error))
+        path = found[1] if found else key
+        words = str(cause).partition("\nfull_key:")[0]
+        if not isinstance(cause, TypeError | ValueError | MisconfigurationException):  # the words of others say little
+            words = f"{type(cause).__name__}: {words}"
+        # A library's message quotes the value, but does not know the option.
+        named = [(f"{path}.{name}", value) for name, value in OmegaConf.select(cfg, path).items()]
+        option, value = next((pair for pair in named if f"'{pair[1]}'" in words), (path, "..."))
+        raise Refusal(option, value, words, f"mend {option}") from error
+
+
+def _is_object(node: Any) -> bool:
+    return isinstance(node, DictConfig) and "_target_" in node
+
+
+def _check_flags(path: str, node: DictConfig) -> None:
+    """Hold what Hydra itself reads of a node against what it takes; some of the rest it would pass over in silence."""
+    for flag, allowed in FLAGS.items():
+        if flag in node and node[flag] not in allowed:
+            problem = f"has to be one of {', '.join(str(value).lower() for value in allowed)}"
+            raise Refusal(f"{path}.{flag}", node[flag], problem, "leave it out")
 
 
 def _targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
@@ -73,6 +96,9 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
 
 
 def _signature(path: str, node: DictConfig) -> tuple[typing.Mapping[str, inspect.Parameter], dict[str, Any]]:
+    if not isinstance(node["_target_"], str):
+        problem = "has to be the name of a class or function, such as torch.optim.Adam"
+        raise Refusal(f"{path}._target_", node["_target_"], problem, "leave it as conf/ has it")
     try:
         target = get_object(node["_target_"])
     except Exception as error:  # whatever importing it raises

@@ -1,5 +1,6 @@
 """Options are held against the signatures of what they configure."""
 
+import builtins
 from typing import Literal
 
 import pytest
@@ -60,11 +61,38 @@ def test_what_a_constructor_refuses_names_the_option():
     assert refusal.value.option == "thing.count"
 
 
-def test_an_error_that_is_no_refusal_stays_one():
-    with pytest.raises(Exception, match="ZeroDivisionError") as error:
-        build(OmegaConf.create({"thing": {"_target_": f"{HERE}.divide"}}), "thing")
-    assert not isinstance(error.value, Refusal)
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, AttributeError, AssertionError, OSError, MemoryError])
+def test_whatever_a_constructor_raises_names_the_option_and_the_cause(error):
+    nested = {"_target_": f"{HERE}.fail", "error": error.__name__}
+    for config, option in (({"thing": nested}, "thing"), ({"thing": {**GOOD, "name": nested}}, "thing.name")):
+        with pytest.raises(Refusal, match=f"{error.__name__}.*boom") as refusal:
+            build(OmegaConf.create(config), "thing")
+        assert refusal.value.option == option
 
 
-def divide() -> float:
-    return 1 / 0
+@pytest.mark.parametrize("value", [3, None, [1, 2], {}, {"count": 1}])
+def test_what_is_no_object_is_refused_by_name(value):
+    with pytest.raises(Refusal, match="_target_") as refusal:
+        build(OmegaConf.create({"thing": value}), "thing")
+    assert refusal.value.option == "thing"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"_partial_": "maybe"}, "thing._partial_=maybe: has to be one of true, false"),
+        ({"_recursive_": 3}, "thing._recursive_=3: has to be one of true, false"),
+        ({"_convert_": "some"}, "thing._convert_=some: has to be one of none, partial, object, all"),
+        ({"_target_": 3}, "thing._target_=3: has to be the name of a class or function"),
+        ({"_target_": None}, "thing._target_=null: has to be the name of a class or function"),
+        ({"name": {}}, "thing.name={}: is of type dict, and has to be str | null"),
+    ],
+)
+def test_what_hydra_reads_of_a_node_is_checked_too(flags, words):
+    with pytest.raises(Refusal) as refusal:
+        check_options(config(**flags))
+    assert words in str(refusal.value)
+
+
+def fail(error: str) -> str:
+    raise getattr(builtins, error)("boom")
