@@ -14,6 +14,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Should an exception pass, what was begun goes, and what ``path`` held before stays.
     """
     unfinished = unfinished_name(path)
+    unfinished.unlink(missing_ok=True)  # in a stranger's folder it may be a link to somewhere else
     try:
         yield unfinished
         os.replace(unfinished, path)
