@@ -22,21 +22,7 @@ SPARE = 2**20  # bytes that are to be free beyond the checkpoint itself, for dig
 
 
 class NoSpaceError(RuntimeError):
-    """A checkpoint was not saved since it did not fit; those that were there are as before.
-
-    Args:
-        file: that was to be saved.
-        needed: bytes, with what is spare.
-        free: bytes on the disk; more than needed where a quota or another limit is the reason.
-        reason: in words.
-    """
-
-    def __init__(self, file: Path, needed: int, free: int, reason: str) -> None:
-        self.file, self.needed, self.free = file, needed, free
-        super().__init__(
-            f"{file} was not saved: it needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free on that disk"
-            f" ({reason})"
-        )
+    """A checkpoint was not saved since it did not fit on the disk; those that were there are as before."""
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -69,7 +55,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_unfinished(target.parent)
             if (free := shutil.disk_usage(target.parent).free) < needed:
-                raise NoSpaceError(target, needed, free, "nothing was written")
+                raise _shortage(target, needed, free, "asked for before writing")
             try:
                 new = unfinished_name(target)
                 _rename(_moves(new, write_synced(checkpoint, new), target))
@@ -190,7 +176,13 @@ def _shortage_named(target: Path, needed: int) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         folder = next(folder for folder in target.parents if folder.is_dir())
-        raise NoSpaceError(target, needed, shutil.disk_usage(folder).free, str(error.strerror)) from error
+        raise _shortage(target, needed, shutil.disk_usage(folder).free, str(error.strerror)) from error
+
+
+def _shortage(target: Path, needed: int, free: int, why: str) -> NoSpaceError:
+    """In words; more is free than needed where a quota or another limit is the reason."""
+    there_is = f"{free / 1e6:,.1f} MB are free on its disk ({why})"
+    return NoSpaceError(f"{target} was not saved: it needs {needed / 1e6:,.1f} MB, and {there_is}")
 
 
 class _Hashed:

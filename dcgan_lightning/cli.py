@@ -13,7 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.messages import NotComposedError, message, not_composed
 from dcgan_lightning.run_folder import interrupted
 from dcgan_lightning.sampling import NonFiniteImagesError
@@ -22,8 +24,9 @@ from dcgan_lightning.sweep import Sweep, is_cell
 from dcgan_lightning.unread import refuse_unread
 
 FAILED, REFUSED = 1, 2  # exit codes
-# In one message, without a traceback.
-SAID = (Refusal, HydraException, OmegaConfBaseException, NotComposedError, NonFiniteImagesError)
+# In one message, without a traceback; the first are the ends of runs that were under way.
+ENDS = (NonFiniteImagesError, NonFiniteError, NoSpaceError)
+SAID = (*ENDS, Refusal, HydraException, OmegaConfBaseException, NotComposedError)
 
 
 def run(
@@ -136,10 +139,11 @@ def _one_message(codes: list[int], config_name: str, full_error: bool, others_fo
     try:
         yield
     except BaseException as error:
-        in_one_message = isinstance(error, SAID) and not full_error
+        ended = isinstance(error, ENDS) or (isinstance(error, OSError) and error.errno in FULL)
+        in_one_message = (ended or isinstance(error, SAID)) and not full_error
         if not in_one_message and (not others_follow or interrupted(error)):
             raise
-        refused = isinstance(error, SAID) and not isinstance(error, NonFiniteImagesError)
+        refused = isinstance(error, SAID) and not ended
         codes.append(REFUSED if refused else FAILED)
         if in_one_message:
             print(f"{'Refused' if refused else 'Stopped'}: {message(error, config_name)}", file=sys.stderr)

@@ -92,7 +92,7 @@ def test_length_of_a_run(command, length, iterations):
     run = command.tiny(*length, "metrics=none")
     assert len(rows(run.folder / "metrics.csv")) == iterations
     assert not (run.folder / "fid.csv").exists()
-    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["last.ckpt"]
+    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
 
 
 def test_the_run_folder_says_what_was_run(trained):
