@@ -18,24 +18,23 @@ from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.messages import NotComposedError, message, not_composed
 from dcgan_lightning.run_folder import interrupted
-from dcgan_lightning.sampling import NonFiniteImagesError
 from dcgan_lightning.settings import CONF
 from dcgan_lightning.sweep import Sweep, is_cell
 from dcgan_lightning.unread import refuse_unread
 
 FAILED, REFUSED = 1, 2  # exit codes
 # In one message, without a traceback; the first are the ends of runs that were under way.
-ENDS = (NonFiniteImagesError, NonFiniteError, NoSpaceError)
+ENDS = (NonFiniteError, NoSpaceError)
 SAID = (*ENDS, Refusal, HydraException, OmegaConfBaseException, NotComposedError)
 
 
 def run(
     verb: Callable[[DictConfig], None], config_name: str, complete: Callable[[list[str]], list[str]] | None = None
 ) -> None:
-    """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 or 2.
+    """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 (failed) or 2 (refused).
 
     In a sweep (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of
-    all is made at the end, or when somebody stops the sweep. HYDRA_FULL_ERROR=1 shows tracebacks.
+    all is made at the end, or when somebody stops the sweep; it exits with the highest code of a cell. HYDRA_FULL_ERROR=1 shows tracebacks.
 
     Args:
         verb: does the work; raises Refusal for what cannot work.
@@ -54,6 +53,7 @@ def run(
         with (
             _hydra_errors(full_error),
             _one_message(codes, config_name, full_error, others_follow=is_cell()),
+            _no_success_before_the_end(codes),
             sweep.recorded(cfg),
             _no_empty_folder(made, before),
         ):
@@ -149,3 +149,16 @@ def _one_message(codes: list[int], config_name: str, full_error: bool, others_fo
             print(f"{'Refused' if refused else 'Stopped'}: {message(error, config_name)}", file=sys.stderr)
         else:
             traceback.print_exception(error)
+
+
+@contextlib.contextmanager
+def _no_success_before_the_end(codes: list[int]) -> Iterator[None]:
+    """Have a run that exits with 0 by itself, before it is done, count as failed: its caller would take it for done."""
+    try:
+        yield
+    except SystemExit as error:
+        if not error.code and not interrupted(error) and not is_cell():
+            codes.append(FAILED)
+            print(f"Stopped: SystemExit: {error.code} before the end", file=sys.stderr)
+            return
+        raise

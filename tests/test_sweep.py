@@ -29,9 +29,16 @@ class Ends(Callback):
     """Ends a run after its first iteration, in the way that it is told."""
 
     def __init__(self, how):
-        self.error = {"exit": SystemExit(3), "error": RuntimeError("boom\nand more"), "stop": KeyboardInterrupt()}.get(
-            how
-        )
+        self.error = {
+            "exit": SystemExit(3),
+            "exit 0": SystemExit(0),
+            "exit words": SystemExit("enough"),
+            "error": RuntimeError("boom\nand more"),
+            "memory": MemoryError("no room"),
+            "recursion": RecursionError("too deep"),
+            "refusal": Refusal("model.lr", 7, "too high", "lower it"),
+            "stop": KeyboardInterrupt(),
+        }.get(how)
 
     def on_train_batch_end(self, trainer, *_):
         if self.error is not None:
@@ -76,6 +83,35 @@ def test_no_way_to_fail_stops_or_hides_the_other_cells(command):
     ]
     assert (folder / "table.md").read_text() in run.out
     assert (folder / "figure.png").is_file()
+
+
+def test_a_cell_that_exits_with_zero_failed_all_the_same(command):
+    hows = ("exit 0", "exit words", "memory", "recursion", "fine")
+    run = command.tiny("-m", *SHORT, *ends(*hows))
+    folder, cells = cells_of(run)
+    assert [(cell["status"], cell["error"]) for cell in cells] == [
+        ("failed", "SystemExit: 0"),
+        ("failed", "SystemExit: enough"),
+        ("failed", "MemoryError: no room"),
+        ("failed", "RecursionError: too deep"),
+        ("finished", None),
+    ]
+    assert [row["status"] for row in rows(folder / "table.csv")] == ["finished", *["failed"] * 4]
+    assert run.code == 1
+    for how, word in zip(hows, ("SystemExit: 0", "SystemExit: enough", "MemoryError", "RecursionError"), strict=False):
+        assert word in run.err, how
+
+
+@pytest.mark.parametrize(("hows", "code"), [(("refusal", "fine"), 2), (("error", "refusal"), 2), (("fine", "none"), 0)])
+def test_a_sweeps_exit_code_says_what_became_of_its_cells(command, hows, code):
+    assert command.tiny("-m", *SHORT, "callbacks.grid=null", *ends(*hows)).code == code
+
+
+def test_a_run_that_exits_with_zero_before_its_end_failed(command):
+    run = command.tiny(*SHORT, *ends("exit 0"))
+    assert run.code == 1
+    assert json.loads((run.folder / "run.json").read_text())["status"] == "failed"
+    assert "SystemExit: 0" in run.err
 
 
 def test_an_interruption_ends_the_sweep_and_the_table_says_how_far_it_came(command):
