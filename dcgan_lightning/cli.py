@@ -31,10 +31,11 @@ SAID = (*ENDS, Refusal, HydraException, OmegaConfBaseException, NotComposedError
 def run(
     verb: Callable[[DictConfig], None], config_name: str, complete: Callable[[list[str]], list[str]] | None = None
 ) -> None:
-    """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb; exit with 0, 1 (failed) or 2 (refused).
+    """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb.
 
-    In a sweep (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of
-    all is made at the end, or when somebody stops the sweep; it exits with the highest code of a cell. HYDRA_FULL_ERROR=1 shows tracebacks.
+    Exits with 0, 1 (failed) or 2 (refused). In a sweep (``-m``) a cell that fails, in whatever way, is reported, and
+    the others run all the same; the table of all is made at the end, or when somebody stops the sweep, which exits with
+    the highest code of its cells. HYDRA_FULL_ERROR=1 shows tracebacks.
 
     Args:
         verb: does the work; raises Refusal for what cannot work.
