@@ -6,11 +6,12 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
+from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.images import to_uint8
 from dcgan_lightning.precision import float32_as
 
 
-class NonFiniteImagesError(RuntimeError):
+class NonFiniteImagesError(NonFiniteError):
     """The generator emitted NaN or infinity, of which there is no picture and no FID."""
 
 

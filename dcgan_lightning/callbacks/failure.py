@@ -3,14 +3,28 @@
 import torch
 from lightning.pytorch import Trainer
 
+from dcgan_lightning.finite import NonFiniteError, first_not_finite
 from dcgan_lightning.sampling import NonFiniteImagesError
 
 
-def raise_on_every_rank(trainer: Trainer, error: NonFiniteImagesError | None) -> None:
+def raise_on_every_rank(trainer: Trainer, error: NonFiniteError | None) -> None:
     """Raise on all ranks what any of them met: one that raised alone would leave the others waiting for it for ever.
 
-    A collective: all ranks call it, with their error or None.
+    Where images are not finite, the first parameter or buffer that is not is named as well. A collective: all ranks
+    call it, with their error or None.
     """
+    if trainer.world_size == 1:
+        if error is not None:
+            raise _with_place(trainer, error)
+        return
     failed = torch.tensor(int(error is not None), device=trainer.strategy.root_device)
-    if int(trainer.strategy.reduce(failed, reduce_op="sum")) > 0:
-        raise error or NonFiniteImagesError("images generated on another device are not finite (NaN or infinity)")
+    if int(trainer.strategy.reduce(failed, reduce_op="sum")) == 0:
+        return
+    words: list[str | None] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(words, str(_with_place(trainer, error)) if error is not None else None)
+    raise NonFiniteError(next(text for text in words if text is not None)) from error
+
+
+def _with_place(trainer: Trainer, error: NonFiniteError) -> NonFiniteError:
+    place = first_not_finite(trainer.lightning_module) if isinstance(error, NonFiniteImagesError) else None
+    return error if place is None else NonFiniteImagesError(f"{error}\n  The first that is not finite is {place}.")
