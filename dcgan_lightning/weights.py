@@ -3,6 +3,8 @@
 Nothing that stands in such a file is ever executed.
 """
 
+import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,8 @@ def read(option: str, path: Path) -> dict[str, Any]:
     except Refusal:
         raise
     except Exception as error:  # torch's reader fails in any way on bytes that were made up
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise Refusal(
-            option, path, f"cannot be read as tensors and plain values: {reason}", "give another file"
-        ) from error
+        problem = f"cannot be read as tensors and plain values: {_why_unread(error)}"
+        raise Refusal(option, path, problem, "give another file") from error
     refuse_odd_content(option, path, content)
     if not isinstance(content, dict):
         raise Refusal(option, path, "holds no names", "give a checkpoint, or a state dict")
@@ -144,6 +144,17 @@ def network_of_weights(role: str, option: str, path: str, family: str) -> Networ
         reason = f"{error.option}={error.value}: {error.problem}" if isinstance(error, Refusal) else str(error)
         problem = f"no {role.lower()} of {family} has tensors of such shapes ({reason})"
         raise Refusal(option, path, problem, "name the family that these weights belong to: model=...") from error
+
+
+def _why_unread(error: Exception) -> str:
+    """The first line of an error, without torch's advice on how to load the file so that what is in it runs."""
+    if isinstance(error, pickle.UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]+)|function <?([\w. -]+)", str(error))
+        if named is None:
+            return "it is damaged, or of another kind"
+        what = (named[1] or named[2]).removeprefix("built-in function ").strip(" .")
+        return f"whatever reads all of it calls or makes {what}, which may run code"
+    return re.split(r"\n|\. In PyTorch", str(error).strip())[0] or type(error).__name__
 
 
 def _unlike(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[str]:
