@@ -15,6 +15,7 @@ from torch.serialization import skip_data
 
 from dcgan_lightning.digests import digest_of, line, recorded, sidecar
 from dcgan_lightning.finding import LAST, PREVIOUS
+from dcgan_lightning.weights import read
 from dcgan_lightning.whole_files import remove_unfinished, sync_folder, unfinished_name
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, a quota, a limit on the size of files
@@ -61,6 +62,16 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 _rename(_moves(new, write_synced(checkpoint, new), target))
             finally:
                 remove_unfinished(target.parent)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
+        """Read a file of this machine onto the CPU: tensors and plain values, whatever is asked for.
+
+        Lightning's own takes a path that begins with ``http`` for a URL, also a relative one.
+
+        Raises:
+            Refusal: it cannot be read so.
+        """
+        return read("ckpt_path", Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint and its digest."""
