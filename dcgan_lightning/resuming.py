@@ -200,6 +200,8 @@ def _anew(file: Path) -> str:
 
 
 def _typed(value: Any) -> str:
+    if value == {}:  # a node, such as a callback without options
+        return "{...}"
     return in_hydra(value) if not isinstance(value, str) else value
 
 

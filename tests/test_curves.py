@@ -1,18 +1,24 @@
 """A run's scalars and grids as they are read back: gaps, half-written files, resumed runs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dcgan_lightning.curves import NotThere, grids, is_stacked, lineage, read_curves
+from dcgan_lightning.curves import NotThere, carry_over, grids, is_stacked, lineage, read_curves
 
 
 def write_run(folder, iterations, value=0.0, grid_numbers=(), resumed_from=None):
     """A run folder whose loss_d is ``value`` all through."""
     (folder / "grids").mkdir(parents=True)
     rows = [f"{i},0,{value}" for i in iterations]
-    (folder / "metrics.csv").write_text("\n".join(["iteration,epoch,loss_d", *rows]) + "\n")
+    (folder / "metrics.csv").write_text("iteration,epoch,loss_d\n")
+    if isinstance(resumed_from, Path):
+        carry_over(resumed_from, folder, min(iterations))
+        (folder / "run.json").write_text(json.dumps({"first_iteration": min(iterations)}))
+    with (folder / "metrics.csv").open("a") as file:
+        file.writelines(f"{row}\n" for row in rows)
     for number in grid_numbers:
         (folder / "grids" / f"iteration_{number:06d}.png").touch()
     if resumed_from is not None:
@@ -56,28 +62,30 @@ def test_something_else_than_numbers_is_damage(tmp_path, rows):
 def test_a_resumed_run_begins_with_the_rows_of_those_before_it(tmp_path):
     first = write_run(tmp_path / "first", range(10), value=1)
     second = write_run(tmp_path / "second", range(6, 12), value=2, resumed_from=first)
-    third = write_run(tmp_path / "third", range(12, 14), value=3, resumed_from=second)
+    third = write_run(tmp_path / "third", range(11, 14), value=3, resumed_from=second)
     curves = read_curves(third)
     np.testing.assert_array_equal(curves["iteration"], range(14))
-    np.testing.assert_array_equal(curves["loss_d"], [1] * 6 + [2] * 6 + [3] * 2)
+    np.testing.assert_array_equal(curves["loss_d"], [1] * 6 + [2] * 5 + [3] * 3)
     assert lineage(third) == [third, second, first]
 
 
-def test_rows_that_the_resumed_run_has_itself_are_not_doubled(tmp_path):
-    first = write_run(tmp_path / "first", range(10), value=1)
-    second = write_run(tmp_path / "second", range(12), value=2, resumed_from=first)
-    curves = read_curves(second)
-    np.testing.assert_array_equal(curves["iteration"], range(12))
-    np.testing.assert_array_equal(curves["loss_d"], [2] * 12)
-
-
-def test_a_column_that_only_one_run_has_is_nan_in_the_other(tmp_path):
-    first = write_run(tmp_path / "first", range(2), value=1)
-    second = write_run(tmp_path / "second", [], resumed_from=first)
-    (second / "metrics.csv").write_text("iteration,loss_g\n2,5\n")
-    curves = read_curves(second)
-    np.testing.assert_array_equal(curves["loss_d"], [1, 1, np.nan])
-    np.testing.assert_array_equal(curves["loss_g"], [np.nan, np.nan, 5])
+def test_rows_are_carried_over_up_to_the_checkpoint_as_they_are(tmp_path):
+    """Row 6 of metrics.csv tells of the seventh iteration, row 6 of fid.csv of the state after six."""
+    parent, folder = tmp_path / "parent", tmp_path / "folder"
+    parent.mkdir()
+    folder.mkdir()
+    (parent / "metrics.csv").write_bytes(
+        b"iteration,loss_d\r\n" + b"".join(b"%d,0.5\r\n" % i for i in range(9)) + b"9,0."
+    )
+    (parent / "fid.csv").write_bytes(b"iteration,tag\r\n" + b"".join(b"%d,t\r\n" % i for i in (3, 6, 9)))
+    assert carry_over(parent, folder, 6)
+    assert (folder / "metrics.csv").read_bytes() == b"iteration,loss_d\r\n" + b"".join(
+        b"%d,0.5\r\n" % i for i in range(6)
+    )
+    assert (folder / "fid.csv").read_bytes() == b"iteration,tag\r\n3,t\r\n6,t\r\n"
+    assert carry_over(parent, folder, 100)
+    assert (folder / "metrics.csv").read_bytes().endswith(b"\r\n8,0.5\r\n")  # a kill cut the next one off
+    assert not carry_over(tmp_path / "nowhere", tmp_path, 6)
 
 
 @pytest.mark.parametrize("resumed_from", ["gone", "second"])  # the folder itself, too
@@ -101,7 +109,7 @@ def test_outputs_may_be_moved_as_a_whole(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert lineage(second) == [second, first]
     monkeypatch.chdir(second)
-    np.testing.assert_array_equal(read_curves(Path())["iteration"], range(7))
+    np.testing.assert_array_equal(read_curves(Path())["iteration"], [5, 6])
 
 
 def test_grids_are_sorted_by_number(tmp_path):
@@ -118,10 +126,10 @@ def test_grids_of_the_run_before_count_up_to_its_checkpoint(tmp_path):
     assert names(second) == {2: "first", 4: "first", 6: "first", 9: "second", 12: "second"}
 
 
-@pytest.mark.parametrize("rows", [range(12), ()])
-def test_without_a_first_row_of_its_own_a_runs_grids_begin_with_its_first(tmp_path, rows):
+def test_without_a_record_of_where_it_began_a_runs_grids_begin_with_its_first(tmp_path):
     first = write_run(tmp_path / "first", range(10), grid_numbers=[2, 6, 9, 10])
-    second = write_run(tmp_path / "second", rows, grid_numbers=[9, 12], resumed_from=first)
+    second = write_run(tmp_path / "second", range(7, 12), grid_numbers=[9, 12], resumed_from=first)
+    (second / "run.json").unlink()
     assert names(second) == {2: "first", 6: "first", 9: "second", 12: "second"}
 
 

@@ -402,7 +402,7 @@ def test_the_long_experiment_goes_on_from_its_cell_in_one_command(command):
     assert f"goes on from  {here}/checkpoints/last.ckpt" in run.out
     assert [[int(row["iteration"]) for row in rows(run / "metrics.csv")] for run in folders] == [
         [0],
-        [1, 2, 3, 4, 5, 6],
+        [0, 1, 2, 3, 4, 5, 6],
     ]
     records = [json.loads((run / "run.json").read_text()) for run in folders]
     assert [(record["first_iteration"], record["epochs"]) for record in records] == [(0, 1), (1, 7)]

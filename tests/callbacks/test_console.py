@@ -4,7 +4,16 @@ import math
 import pytest
 import torch
 
-from dcgan_lightning.callbacks.console import MLP, AuthorsLines, Guide, Position, Tutorial, make_console
+from dcgan_lightning.callbacks.checkpoints import Checkpoints
+from dcgan_lightning.callbacks.console import (
+    MLP,
+    AuthorsLines,
+    Guide,
+    Position,
+    Tutorial,
+    _NanWhereUnknown,
+    make_console,
+)
 from dcgan_lightning.callbacks.progress import Progress
 from dcgan_lightning.callbacks.scalars import Scalars
 from dcgan_lightning.networks.dcgan import Discriminator, Generator
@@ -52,11 +61,11 @@ def lines(tmp_path, capfd, form, iterations=10, g_every=1, ckpt_path=None):
     torch.manual_seed(0)
     sizes = {"image_size": 28, "channels": 1, "width": 4}
     module = gan(Generator(**sizes, latent_dim=6), Discriminator(**sizes), g_every=g_every)
-    fit = trainer(tmp_path, iterations, [Scalars(fetch_every=3), AuthorsLines(form)])
+    callbacks = [Scalars(fetch_every=3), AuthorsLines(form), Checkpoints(every=100)]
+    fit = trainer(tmp_path, iterations, callbacks, enable_checkpointing=True)
     capfd.readouterr()
     fit.fit(module, datamodule=Images(some_images(32), 8, tmp_path / "cache"), ckpt_path=ckpt_path, weights_only=True)
     printed = capfd.readouterr().out.splitlines()
-    fit.save_checkpoint(tmp_path / "last.ckpt")
     with (tmp_path / "metrics.csv").open(newline="") as file:
         return printed, list(csv.DictReader(file))
 
@@ -85,16 +94,19 @@ def test_the_guides_lines_count_iterations_from_one_and_keep_the_newest_values(t
     assert [line.split("d1=")[1][:5] for line in printed] == [f"{float(row['loss_d_real']):.3f}" for row in table]
 
 
-def test_a_network_that_has_no_values_yet_shows_nan(tmp_path, capfd):
-    (first,), _ = lines(tmp_path, capfd, Guide(), iterations=1, g_every=4)
-    assert "nan" not in first
-    resumed, _ = lines(tmp_path, capfd, Guide(), iterations=5, g_every=4, ckpt_path=tmp_path / "last.ckpt")
-    assert [(line.split(",")[0], "g=nan" in line) for line in resumed] == [
-        (">2", True),
-        (">3", True),
-        (">4", True),
-        (">5", False),
-    ]
+def test_a_resumed_run_shows_the_newest_values_of_the_run_before(tmp_path, capfd):
+    whole, _ = lines(tmp_path, capfd, Guide(), iterations=6, g_every=4)
+    lines(tmp_path, capfd, Guide(), iterations=2, g_every=4)
+    resumed, _ = lines(
+        tmp_path, capfd, Guide(), iterations=6, g_every=4, ckpt_path=tmp_path / "checkpoints" / "last.ckpt"
+    )
+    assert resumed == whole[2:]
+
+
+def test_a_network_that_has_no_values_yet_shows_nan():
+    assert "g=nan" in Guide().line(
+        Position(1, 0, 1, 0, 4), _NanWhereUnknown({name: value for name, value in VALUES.items() if name != "loss_g"})
+    )
 
 
 def test_progress_is_the_bar():
