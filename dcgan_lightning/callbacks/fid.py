@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.errors import Refusal, refuse_below
+from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
 from dcgan_lightning.metrics.frechet import FrechetDistance
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
@@ -157,14 +158,13 @@ class FID(Callback):
     def _evaluate(self, trainer: Trainer, pl_module: Any) -> None:
         pl_module.sync_buffers()
         self._judge_fakes(trainer, pl_module)
-        # The eigenvalues may differ in the last bit between devices, and all ranks have to agree on what is best.
-        value = trainer.strategy.broadcast(float(self._metric.compute()) if trainer.is_global_zero else 0.0)
-        samples_real = int(self._metric.real_features_num_samples)
+        value = self._distance(trainer)
+        counts = int(self._metric.real_features_num_samples), int(self._metric.fake_features_num_samples)
         self._metric.reset()
         self.last, self._judged_at = (value, trainer.global_step), trainer.global_step
         if self.best is None or value < self.best[0]:
             self.best, self._improved_at = self.last, trainer.global_step
-        self._record(trainer, samples_real)
+        self._record(trainer, counts)
 
     @torch.no_grad()
     def _judge_fakes(self, trainer: Trainer, pl_module: Any) -> None:
@@ -181,7 +181,18 @@ class FID(Callback):
         for state in ("fake_features_sum", "fake_features_cov_sum", "fake_features_num_samples"):
             setattr(metric, state, trainer.strategy.reduce(getattr(metric, state), reduce_op="sum"))
 
-    def _record(self, trainer: Trainer, samples_real: int) -> None:
+    def _distance(self, trainer: Trainer) -> float:
+        """Rank 0's: the eigenvalues may differ in the last bit between devices, and all have to agree on the best."""
+        value, error = 0.0, None
+        if trainer.is_global_zero:
+            try:
+                value = float(self._metric.compute())
+            except NonFiniteError as caught:
+                error = caught
+        raise_on_every_rank(trainer, error)
+        return trainer.strategy.broadcast(value)
+
+    def _record(self, trainer: Trainer, counts: tuple[int, int]) -> None:
         assert self.features is not None
         assert self.last is not None
         value, iteration = self.last
@@ -198,7 +209,7 @@ class FID(Callback):
             writer = csv.writer(file)
             if new:
                 writer.writerow(COLUMNS)
-            writer.writerow([iteration, self.features.tag, f"{value:.9g}", samples_real, self.num_samples, *network])
+            writer.writerow([iteration, self.features.tag, f"{value:.9g}", *counts, *network])
 
 
 def _say(trainer: Trainer, text: str) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from dcgan_lightning.finite import NonFiniteError, not_finite
 from dcgan_lightning.metrics.features import FeatureNetwork
 from dcgan_lightning.metrics.statistics import FeatureSums
 
@@ -44,9 +45,15 @@ class FrechetDistance(FrechetInceptionDistance):
 
         Raises:
             RuntimeError: there are fewer than 2 images on one side.
+            NonFiniteError: features are not finite; MKL's eigenvalues of such end the process.
         """
         if min(int(self.real_features_num_samples), int(self.fake_features_num_samples)) < 2:
             raise RuntimeError("a covariance takes at least 2 images, real ones and others")
+        for side in ("real", "fake"):
+            sums = [getattr(self, f"{side}_features_sum"), getattr(self, f"{side}_features_cov_sum")]
+            if not_finite(sums).any():
+                images = {"real": "real", "fake": "generated"}[side]
+                raise NonFiniteError(f"the features of {images} images are not finite (NaN or infinity)")
         real = self.real_features_sum, self.real_features_cov_sum, self.real_features_num_samples
         fake = self.fake_features_sum, self.fake_features_cov_sum, self.fake_features_num_samples
         (mean_real, cov_real), (mean_fake, cov_fake) = moments(*real), moments(*fake)

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from dcgan_lightning.finite import not_finite
 from dcgan_lightning.metrics.features import FeatureNetwork
 
 
@@ -60,7 +61,7 @@ def save_sums(sums: FeatureSums, path: Path) -> None:
 
 
 def load_sums(path: Path, num_features: int, num_images: int) -> FeatureSums | None:
-    """Read sums that :func:`save_sums` wrote; None where there are none, or where the file is damaged."""
+    """Read sums that :func:`save_sums` wrote; None where there are none, or none that can be used."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             sums = FeatureSums(file.get_tensor("total"), file.get_tensor("outer"), file.get_tensor("count"))
@@ -69,4 +70,6 @@ def load_sums(path: Path, num_features: int, num_images: int) -> FeatureSums | N
         return None
     shapes = [tuple(tensor.shape) for tensor in (sums.total, sums.outer, sums.count)]
     whole = shapes == [(num_features,), (num_features, num_features), ()] and recorded == checksum(sums)
+    if not_finite([sums.total, sums.outer]).any():
+        return None
     return sums if whole and sums.total.dtype == torch.float64 and int(sums.count) == num_images else None

@@ -11,8 +11,11 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from dcgan_lightning import sampling
 from dcgan_lightning.callbacks.fid import COLUMNS, FID
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.finite import NonFiniteError
+from dcgan_lightning.images import to_uint8
 from dcgan_lightning.metrics.digits import DigitFeatures
 from dcgan_lightning.metrics.random_conv import RandomConvFeatures
 from dcgan_lightning.noise import sample_latents
@@ -77,9 +80,9 @@ class RecordingLogger(CSVLogger):
         self.logged.extend((step, value) for value in metrics.values())
 
 
-def make_fid(features=None, every=2):
+def make_fid(features=None, every=2, num_samples=SAMPLES):
     features = DigitFeatures() if features is None else features
-    return FID(features=features, every=every, num_samples=SAMPLES, batch_size=64, seed=SEED)
+    return FID(features=features, every=every, num_samples=num_samples, batch_size=64, seed=SEED)
 
 
 def fit(folder, fid, iterations=5, cache=None, data=None, module=None, callbacks=(), **kwargs):
@@ -230,6 +233,68 @@ def test_a_generator_that_emits_nan_stops_the_run_with_a_clear_error(tmp_path):
     assert not (tmp_path / "fid.csv").exists()
 
 
+class Spoilt(DigitFeatures):
+    """Features with NaN in them from a given image on; real images come first."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first, self.seen = first, []
+
+    def extract(self, images):
+        features = super().extract(images)
+        begin = sum(len(batch) for batch in self.seen)
+        self.seen.append(images)
+        if begin <= self.first < begin + len(features):
+            features[self.first - begin, 3] = math.nan
+        return features
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("row", [0, SAMPLES - 1])
+def test_an_image_that_is_not_finite_is_no_byte_and_never_judged(tmp_path, monkeypatch, value, row):
+    """One of all: torchmetrics would take what NaN becomes as uint8 for a pixel, and give a plausible number."""
+    module, bytes_made, made = TinyModule(), [], []
+
+    def spoils(network, args, images):
+        if not network.training:
+            begin = sum(made)
+            made.append(len(images))
+            if begin <= row < begin + len(images):
+                images = images.clone()
+                images[row - begin, 0, 5, 5] = value
+        return images
+
+    module.generator.register_forward_hook(spoils)
+    monkeypatch.setattr(sampling, "to_uint8", lambda images: bytes_made.append(images) or to_uint8(images))
+    fid = make_fid(features := Spoilt(first=10**9))
+    with pytest.raises(NonFiniteImagesError, match=r"1 of \d+ generated images are not finite"):
+        fit(tmp_path, fid, module=module)
+    assert sum(made) >= row
+    assert sum(map(len, features.seen)) == REAL + row // 64 * 64  # those of the batches before
+    assert all(images.isfinite().all() for images in bytes_made)
+    assert fid.last is None
+    assert not (tmp_path / "fid.csv").exists()
+
+
+@pytest.mark.parametrize(("first", "images"), [(0, "real"), (REAL - 1, "real"), (REAL + 5, "generated")])
+def test_features_that_are_not_finite_are_said_and_their_sums_never_used_again(tmp_path, first, images):
+    with pytest.raises(NonFiniteError, match=f"the features of {images} images are not finite"):
+        fit(tmp_path, make_fid(Spoilt(first)))
+    assert not (tmp_path / "fid.csv").exists()
+    sound = make_fid(features := Spoilt(first=10**9))
+    fit(tmp_path, sound, iterations=1)
+    assert math.isfinite(sound.last[0])
+    assert sum(map(len, features.seen)) == SAMPLES + (REAL if images == "real" else 0)
+
+
+def test_real_images_are_bytes_or_an_error(tmp_path):
+    data = Data(tmp_path)
+    data.images = data.images.float()
+    data.images[7, 0, 3, 3] = math.nan
+    with pytest.raises(TypeError, match="uint8"):
+        fit(tmp_path, make_fid(), data=data)
+
+
 def test_the_best_survives_in_a_checkpoint_and_no_feature_network_is_in_it(tmp_path):
     fid = make_fid()
     trainer = fit(tmp_path, fid, enable_checkpointing=True)
@@ -265,14 +330,15 @@ def test_impossible_options_are_refused(option):
 
 
 def test_two_ranks_find_the_value_of_one(tmp_path):
-    """Frozen weights, so that nothing but the ranks differs; an odd number of samples and of real batches."""
-    module = FrozenModule()
-    fit(tmp_path / "one", make_fid(), module=module, iterations=2)
-    fit(tmp_path / "two", make_fid(), module=FrozenModule(), iterations=2, devices=2, strategy="ddp_spawn")
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
-    assert len(one) == len(two) == 1
-    assert float(two[0]["value"]) == pytest.approx(float(one[0]["value"]), rel=1e-6)
-    assert two[0]["samples_real"] == str(REAL)
+    """Frozen weights, so that nothing but the ranks differs; numbers that two ranks cannot share evenly."""
+    table = {}
+    for name, ranks in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):
+        fid, data = make_fid(num_samples=251), Data(tmp_path / name, n=301)
+        fit(tmp_path / name, fid, module=FrozenModule(), iterations=2, data=data, **ranks)
+        (table[name],) = rows(tmp_path / name)
+    one, two = table["one"], table["two"]
+    assert float(two["value"]) == pytest.approx(float(one["value"]), rel=1e-6)
+    assert [(row["samples_real"], row["samples_fake"]) for row in (one, two)] == [("301", "251")] * 2
 
 
 @pytest.mark.slow
