@@ -1,0 +1,51 @@
+"""kill -9 at a random moment of a run that saves in every or every other iteration, and measures FIDs in between."""
+
+import functools
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+from benchmarks.reliability.runs import Run, Watch, flaws, flaws_of_going_on
+from benchmarks.reliability.trial import Result, Trial
+from dcgan_lightning.errors import Refusal
+
+LONGEST = 2.0  # seconds from the first checkpoint to the kill, which are several saves
+GO_ON_EVERY = 5  # trials
+
+
+def trials(seed: int, count: int) -> list[Trial]:
+    """As many; of every fifth the run goes on afterwards."""
+    return [
+        Trial(f"kill_{number:02d}", functools.partial(_kill, seed=seed, number=number, go_on=number % GO_ON_EVERY == 0))
+        for number in range(count)
+    ]
+
+
+def _kill(folder: Path, seed: int, number: int, go_on: bool) -> Result:
+    drawn = random.Random(f"kill {seed} {number}")
+    delay, every, fid = drawn.uniform(0, LONGEST), drawn.choice([1, 2]), drawn.choice([3, 5])
+    intervals = [f"callbacks.checkpoints.every={every}", f"callbacks.fid.every={fid}", "trainer.max_steps=100000"]
+    run = Run(folder / "run", folder, *intervals)
+    if problem := run.wait_for_checkpoint():
+        return Result(0, problem)
+    watch, moment = Watch(run.last), time.monotonic() + delay
+    watch.look()
+    while time.monotonic() < moment:
+        watch.look()
+        time.sleep(min(0.002, max(0, moment - time.monotonic())))
+    os.killpg(run.process.pid, signal.SIGKILL)
+    code = run.process.wait()
+    if code != -signal.SIGKILL:
+        return Result(0, f"the run had ended by itself, with {code}: {run.words}")
+    halfway = any((run.folder / "checkpoints").glob(".unfinished_*"))
+    print(f"{watch.saves} saves seen, killed {'while saving' if halfway else 'between two saves'}")
+    try:
+        problems = [*flaws(run.folder, watch.iteration())]
+    except Refusal as refusal:
+        problems = [f"what was in the place of last.ckpt cannot be read: {refusal}"]
+    if go_on and not problems:
+        problems += flaws_of_going_on(run.folder, folder, more=4)
+    after = f"{delay * 1000:.0f} ms after the first checkpoint, {watch.saves} saves seen: "
+    return Result(1, after + "; ".join(problems) if problems else "")
