@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -13,10 +14,10 @@ from omegaconf import DictConfig
 from dcgan_lightning import checkpoints
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.resuming import GROUPS, Resumed, opened
-from dcgan_lightning.settings import CONF, Settings, composed, has, in_hydra, settings_of
+from dcgan_lightning.settings import CONF, Settings, composed, has, in_hydra, settings_of, targets_of
 
 WEIGHTS = ("model.generator_weights", "model.discriminator_weights")
-LENGTH = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
+ENDLESS = {"trainer.max_steps": None, "trainer.max_epochs": None, "trainer.fraction": 1.0}
 
 
 def completed(arguments: list[str]) -> list[str]:
@@ -42,7 +43,7 @@ def completed(arguments: list[str]) -> list[str]:
         return arguments
     if path.is_sweep_override():
         problem = "one command goes on from one checkpoint"
-        raise Refusal("ckpt_path", path.get_value_element_as_str(), problem, "a command for each of them")
+        raise Refusal("ckpt_path", str(path.input_line).partition("=")[2], problem, "a command for each of them")
     for weights in (
         override for override in given if override.key_or_group in WEIGHTS and override.value() is not None
     ):
@@ -65,7 +66,12 @@ def _runs(arguments: list[str]) -> Path:
     ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", wanted, return_hydra_config=True)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)  # the folder's name refers to it
+    try:
         return Path(cfg.hydra.run.dir).parent
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _choices(resumed: Resumed, given: list[Override]) -> list[str]:
@@ -93,30 +99,44 @@ def _choices(resumed: Resumed, given: list[Override]) -> list[str]:
 def _settings(resumed: Resumed, given: list[Override]) -> list[str]:
     """Settings of the run, as overrides, that neither ``conf/`` has nor the command line gives."""
     typed = _lines(override for override in given if override.key_or_group in GROUPS)
-    then = settings_of(composed(_as_choices(resumed.run["choices"]))[0])
+    before = composed(_as_choices(resumed.run["choices"]))[0]
     cfg = composed([*_choices(resumed, given), *typed])[0]
-    now = settings_of(cfg)
     named = [override.key_or_group for override in given]
 
     def is_given(option: str) -> bool:
         return any(option == name or option.startswith(f"{name}.") for name in named)
 
+    _refuse_lost_code(resumed, before, named)
+    then, now, told = settings_of(before), settings_of(cfg), resumed.run["settings"]
     held = {}
-    for option, value in resumed.run["settings"].items():
+    for option, value in told.items():
         kept = then.get(option, ...) == now.get(option, ...) and not is_given(option)
         if kept and (option not in now or now[option] != value) and not isinstance(value, dict):
             held[option] = value
-    for option in [name for name in now if name.startswith("callbacks.")]:
-        callback = ".".join(option.split(".")[:2])
-        if not is_given(callback) and not any(
-            f"{name}.".startswith(f"{callback}.") for name in resumed.run["settings"]
-        ):
+    for callback in dict.fromkeys(".".join(name.split(".")[:2]) for name in now if name.startswith("callbacks.")):
+        if not is_given(callback) and not any(f"{name}.".startswith(f"{callback}.") for name in told):
             held[callback] = None  # the run was told to do without
     if any(map(is_given, ("trainer.max_steps", "trainer.max_epochs"))):  # a length that is given replaces the run's
-        held = {name: value for name, value in held.items() if name not in LENGTH}
-        ends = {"trainer.max_steps": None, "trainer.max_epochs": None, "trainer.fraction": 1.0}
-        held |= {name: value for name, value in ends.items() if not is_given(name) and now[name] != value}
+        held = {name: value for name, value in held.items() if name not in ENDLESS}
+        held |= {name: value for name, value in ENDLESS.items() if not is_given(name) and now[name] != value}
     return list(_as_overrides(held, cfg))
+
+
+def _refuse_lost_code(resumed: Resumed, cfg: DictConfig, named: list[str]) -> None:
+    """Refuse to leave out what the run's command line named as code, such as another rule for D.
+
+    Args:
+        resumed: the checkpoint.
+        cfg: composed from its choices alone.
+        named: options on this command line.
+    """
+    targets = targets_of(cfg)
+    for option, was in resumed.run["targets"].items():
+        code = f"{option}._target_"
+        again = any(code.startswith(f"{name}.") or code == name for name in named)
+        if option in targets and targets[option] != was and not again:
+            problem = f"its run was told {code}={was}, which is code, and that is not taken from a checkpoint"
+            raise Refusal("ckpt_path", resumed.file, problem, "give it again, with the options beside it")
 
 
 def _lines(overrides: Iterable[Override]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Callback, LightningModule, Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import checkpoints
 from dcgan_lightning.data.module import ImageDataModule
@@ -19,13 +19,13 @@ from dcgan_lightning.errors import Refusal
 from dcgan_lightning.gan_module import GANModule
 from dcgan_lightning.networks import describe
 from dcgan_lightning.precision import resolved
-from dcgan_lightning.settings import in_hydra, is_kept, settings_of
+from dcgan_lightning.settings import in_hydra, is_kept, settings_of, targets_of
 from dcgan_lightning.weights import read
 
 RUN_KEY = "run"  # where a checkpoint keeps what its run was told
 GROUPS = ("experiment", "data", "model", "loss", "metrics", "trainer", "callbacks", "logger")  # in this order of effect
 # Another value would make another run of it: other images, or the same in another order.
-FIXED = {"seed", "model.seed", "data.seed", "data.sampling", "data.drop_last"}
+FIXED = ("seed", "model.seed", "data.seed", "data.sampling", "data.drop_last")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Resumed:
         file: the checkpoint.
         iteration: how many are done in it.
         networks: the record of its networks and optimizers.
-        run: what its run was told: ``choices`` of groups, ``settings``, ``global_batch``, and which ``data``.
+        run: what :func:`told` and :func:`trained_on` say of its run.
     """
 
     file: Path
@@ -75,7 +75,12 @@ def told(cfg: DictConfig) -> dict[str, Any]:
     """
     choices = HydraConfig.get().runtime.choices
     precision = {"trainer.precision": resolved(cfg.trainer.precision, cfg.trainer.accelerator)}
-    return {"choices": {group: choices.get(group) for group in GROUPS}, "settings": settings_of(cfg) | precision}
+    return {
+        "choices": {group: choices.get(group) for group in GROUPS},
+        "settings": settings_of(cfg) | precision,
+        "targets": targets_of(cfg),
+        "fixed": {option: OmegaConf.select(cfg, option) for option in FIXED},  # which may refer to others
+    }
 
 
 def trained_on(data: ImageDataModule, devices: int) -> dict[str, Any]:
@@ -117,8 +122,9 @@ def refuse_other_run(resumed: Resumed, now: Mapping[str, Any], model: GANModule)
         was = resumed.networks["optimizers"]
         problem = f"it was trained with {was}, and this command would go on with {optimizers}"
         raise Refusal("ckpt_path", resumed.file, problem, f"keep the optimizers; or {_anew(resumed.file)}")
-    for option, (was, value) in _differences(resumed, now).items():
-        if option in FIXED:
+    for option in FIXED:
+        was, value = resumed.run["fixed"].get(option), now["fixed"][option]
+        if was != value:
             problem = f"the checkpoint's run has {option}={_typed(was)}; with another it is another run"
             raise Refusal(option, value, problem, f"leave it out; or {_anew(resumed.file)}")
 
@@ -211,7 +217,7 @@ def _spoken(record: Mapping[str, Any]) -> str:
 
 
 def _is_record(run: Any) -> bool:
-    if not isinstance(run, dict) or not {"choices", "settings", "global_batch", "data"} <= set(run):
+    if not isinstance(run, dict) or not {"choices", "settings", "targets", "fixed", "global_batch", "data"} <= set(run):
         return False
     choices, settings = run["choices"], run["settings"]
     return (
@@ -219,6 +225,8 @@ def _is_record(run: Any) -> bool:
         and all(isinstance(choice, str | None) for choice in choices.values())
         and isinstance(settings, dict)
         and all(isinstance(name, str) and is_kept(name, value) for name, value in settings.items())
+        and isinstance(run["targets"], dict)
+        and isinstance(run["fixed"], dict)
         and isinstance(run["global_batch"], int)
         and isinstance(run["data"], dict)
         and isinstance(run["data"].get("shape"), list)

@@ -33,6 +33,19 @@ def settings_of(cfg: DictConfig) -> Settings:
     return dict(_leaves(OmegaConf.to_container(cfg, resolve=False), ""))
 
 
+def targets_of(cfg: DictConfig) -> dict[str, str]:
+    """What each node of a config names as its ``_target_``, by the node's option."""
+
+    def inside(node: Any, path: str) -> Iterator[tuple[str, str]]:
+        if isinstance(node, dict):
+            if isinstance(node.get("_target_"), str):
+                yield path, node["_target_"]
+            for name, child in node.items():
+                yield from inside(child, f"{path}.{name}".lstrip("."))
+
+    return dict(inside(OmegaConf.to_container(cfg, resolve=False), ""))
+
+
 def has(cfg: DictConfig, option: str) -> bool:
     """Whether a config has such an option, or node, whatever its value."""
     parent, _, name = option.rpartition(".")
@@ -62,7 +75,7 @@ def in_hydra(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(in_hydra, value))}]"
     if isinstance(value, str):
-        if re.fullmatch(r"[\w./-]*[\w/-]", value) and not _is_other_than_text(value):
+        if re.fullmatch(r"[A-Za-z0-9_./-]*[A-Za-z0-9_/-]", value) and not _is_other_than_text(value):
             return value
         # Backslashes count as themselves except before a quote.
         return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
