@@ -1,5 +1,10 @@
 import json
+import os
+import signal
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from multiprocessing import get_context
 from threading import Timer
@@ -83,7 +88,11 @@ def test_writing_to_the_images_leaves_the_cache_alone(source, image_cache):
 
 @pytest.mark.parametrize(
     "harm",
-    ["array cut", "array gone", "array of another shape", "array of channels first", "listing cut", "listing gone"],
+    [
+        *("array cut", "array gone", "array empty", "array of another shape", "array of channels first"),
+        *("array of another type", "array flipped", "listing cut", "listing gone", "listing of another kind"),
+        "listing without the array",
+    ],
 )
 def test_what_is_not_whole_is_not_used(source, image_cache, harm):
     image_cache.build("key", RECIPE, source, names_of(source))
@@ -96,13 +105,106 @@ def test_what_is_not_whole_is_not_used(source, image_cache, harm):
         np.save(array, np.zeros((29, 8, 12, 3), np.uint8))
     elif harm == "array of channels first":  # as earlier versions wrote it
         np.save(array, np.zeros((30, 3, 8, 12), np.uint8))
+    elif harm == "array empty":
+        array.write_bytes(b"")
+    elif harm == "array of another type":
+        keep_time(array, np.load(array).astype(np.int8))
+    elif harm == "array flipped":
+        with array.open("r+b") as file:
+            file.seek(-5, os.SEEK_END)
+            byte = file.read(1)[0]
+            file.seek(-5, os.SEEK_END)
+            file.write(bytes([byte ^ 255]))
+    elif harm == "listing of another kind":
+        listing.write_text("[]")
+    elif harm == "listing without the array":  # as earlier versions wrote it
+        told = json.loads(listing.read_text())
+        del told["array"]
+        listing.write_text(json.dumps(told))
     elif harm == "listing cut":
         listing.write_text(listing.read_text()[:-20])
     else:
         listing.unlink()
     assert image_cache.load("key", RECIPE) is None
     image_cache.build("key", RECIPE, source, names_of(source))
-    assert len(image_cache.load("key", RECIPE)[0]) == 30
+    assert np.array_equal(image_cache.load("key", RECIPE)[0], truth(source))
+
+
+def keep_time(path, array):
+    """Write another array of as many bytes, in such a way that no time tells."""
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    np.save(path, array)
+    os.utime(path, ns=times)
+
+
+def truth(source):
+    return np.stack([decode(source.read(name), 8, 12, 3)[0] for name in names_of(source)])
+
+
+STEPS = {"open", "write", "flush", "fsync", "replace", "truncate", "unlink", "utime", "mkdir"}
+
+
+def killed_at(step, image_cache, source):
+    """Build in a forked process that kills itself at the given step on the disk; whether it came to that."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    taken = 0
+
+    def count(frame, event, function):
+        nonlocal taken
+        if event == "c_call" and function.__name__ in STEPS:
+            taken += 1
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with suppress(BaseException):  # nothing of the tests may go on in this process
+        sys.setprofile(count)
+        image_cache.build("key", RECIPE, source, names_of(source))
+    os._exit(0)
+
+
+def test_a_build_that_is_killed_at_any_step_is_never_used_half(tmp_path, monkeypatch):
+    write_images(tmp_path / "images", 3)
+    source = Folder(tmp_path / "images")
+    monkeypatch.setattr(cache, "CHUNK", 2)
+    monkeypatch.setattr("dcgan_lightning.data.unfinished.KEEP_EVERY", 0)
+    expected = truth(source)
+    used = []  # whether the images were there, after each kill
+    for step in range(1, 200):
+        image_cache = ImageCache(tmp_path / f"cache{step}")
+        if not killed_at(step, image_cache, source):
+            break
+        found = image_cache.load("key", RECIPE)
+        used.append(found is not None)
+        assert found is None or np.array_equal(found[0], expected)
+        image_cache.build("key", RECIPE, source, names_of(source))
+        assert np.array_equal(image_cache.load("key", RECIPE)[0], expected)
+        if found is None:
+            assert sorted(path.name for path in image_cache.folder.iterdir()) == ["key.json", "key.npy"]
+    assert 15 < step < 199
+    assert used == sorted(used)
+    assert used[-1]
+
+
+def killed_late(source, names, recipe):
+    if "000025.png" in names:
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode_chunk(source, names, recipe)
+
+
+def test_a_worker_that_is_killed_is_refused_and_its_work_gone_on_with(source, image_cache, monkeypatch):
+    monkeypatch.setattr(cache, "WORTH_A_POOL", 1)
+    monkeypatch.setattr(cache, "CHUNK", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "decode_chunk", killed_late)
+        with pytest.raises(Refusal, match=r"data\.root=.*memory runs out, at or after '0000") as refusal:
+            image_cache.build("key", RECIPE, source, names_of(source))
+    assert "goes on there" in refusal.value.remedy
+    assert image_cache.load("key", RECIPE) is None
+    image_cache.build("key", RECIPE, source, names_of(source))
+    assert np.array_equal(image_cache.load("key", RECIPE)[0], truth(source))
 
 
 CHUNKS = 10  # files in a chunk of the tests below
@@ -241,4 +343,6 @@ def test_progress_is_shown_where_it_takes_long(source, image_cache, monkeypatch,
 def test_the_listing_is_plain_json(source, image_cache):
     image_cache.build("key", RECIPE, source, names_of(source)[:1])
     listing = json.loads((image_cache.folder / "key.json").read_text())
-    assert listing == {"files": ["000000.png"], "bad": [], "unread": [], "sizes": [[20, 20]]}
+    about = (image_cache.folder / "key.npy").stat()
+    array = [about.st_size, about.st_mtime_ns]
+    assert listing == {"files": ["000000.png"], "bad": [], "unread": [], "sizes": [[20, 20]], "array": array}
