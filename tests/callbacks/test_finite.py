@@ -183,9 +183,7 @@ def test_a_scale_that_has_come_down_to_nothing_is_in_float16(tmp_path):
 
 
 def test_the_run_ends_in_one_message_with_the_last_finite_checkpoint_and_the_way_on(command):
-    spoilt = (
-        "+callbacks.a={_target_:tests.callbacks.test_finite.SpoilsOnce,place:generator.main.1.running_var,iteration:12}"
-    )
+    spoils = "_target_:tests.callbacks.test_finite.SpoilsOnce,place:generator.main.1.running_var,iteration:12"
     saves = ("callbacks.checkpoints.every=4", f"callbacks.finite.every={EVERY}", "metrics=none")
     run = command.tiny("trainer.max_steps=30", f"+callbacks.a={{{spoils}}}", *saves)
     assert (run.code, "Traceback" in run.err) == (1, False), run.err
