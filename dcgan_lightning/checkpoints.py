@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.errors import Refusal, shortened
 from dcgan_lightning.finding import find as find  # part of this module for those who call it
 from dcgan_lightning.finding import newest_run as newest_run
 from dcgan_lightning.gan_module import CHECKPOINT_KEY
@@ -37,7 +37,7 @@ def _load(file: Path, role: str) -> Network:
     except Refusal as error:
         if error.value == file:
             raise
-        raise Refusal("ckpt_path", file, f"{error.value}: {error.problem}", error.remedy) from error
+        raise Refusal("ckpt_path", file, f"{shortened(error.value)}: {error.problem}", error.remedy) from error
 
 
 def record_of(file: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -58,4 +58,4 @@ def record_of(file: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     )
     if not good:
         raise Refusal("ckpt_path", file, "not a checkpoint of this project", "weights= takes state dicts")
-    return record
+    return dict(record or {})

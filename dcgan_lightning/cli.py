@@ -66,6 +66,7 @@ def run(
     # Left to itself, Hydra prints its errors and exits; here they arrive as exceptions.
     with _hydra_errors(raised=True), _one_message(codes, config_name, full_error), _completed_by(complete):
         try:
+            _refuse_pickled_config()
             main()
         except Exception as error:
             if begun or isinstance(error, SAID):
@@ -76,6 +77,16 @@ def run(
             _remove_sweep_without_cells(before)
     if max(codes):
         sys.exit(max(codes))
+
+
+def _refuse_pickled_config() -> None:
+    """Hydra unpickles the file that this flag of its own names, with whatever code is in it."""
+    flag = "--experimental-rerun"  # or the beginning of it
+    for word in sys.argv[1:]:
+        name, _, file = word.partition("=")
+        if name.startswith("--e") and flag.startswith(name):
+            problem = "Hydra would run whatever a pickled config names"
+            raise Refusal(flag, file, problem, "repeat the overrides of the run, which are in .hydra/overrides.yaml")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """A run's tables and grids, read back from its folder, and carried over into that of a run that goes on from it."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -96,9 +97,10 @@ def lineage(folder: Path) -> list[Path]:
 
 def _parent(folder: Path) -> Path | None:
     """The run folder ``<run>/checkpoints/x.ckpt`` of whose checkpoint this run went on from."""
-    if not (folder / RESUMED_FROM).is_file():
+    words = resumed_from(folder)
+    if words is None:
         return None
-    checkpoint = Path((folder / RESUMED_FROM).read_text().strip()).expanduser()
+    checkpoint = Path(os.path.expanduser(words))
     if checkpoint.parent.name != "checkpoints":
         return None
     # A relative path counts from where train.py ran: in general a folder around this one, which may have moved since.
@@ -108,18 +110,24 @@ def _parent(folder: Path) -> Path | None:
     return None
 
 
+def resumed_from(folder: Path) -> str | None:
+    """The checkpoint that a run went on from, in the words of ``resumed_from.txt``; None where there is none."""
+    file = folder / RESUMED_FROM
+    return file.read_text(errors="replace").strip() if file.is_file() else None
+
+
 def _start(folder: Path, own: dict[int, Path]) -> float:
     """Iterations done when the run began."""
     try:
         return int(json.loads((folder / "run.json").read_text())["first_iteration"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return min(own, default=float("inf")) - 1
 
 
 def _columns(file: Path) -> Curves:
     if not file.is_file():
         raise NotThere(f"there is no {file}")
-    header, *rows = file.read_text().splitlines() or [""]
+    header, *rows = file.read_text(errors="replace").splitlines() or [""]
     names = header.split(",")
     if rows and rows[-1].count(",") < len(names) - 1:  # what was being written when the run was killed
         rows.pop()

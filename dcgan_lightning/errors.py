@@ -16,7 +16,7 @@ class Refusal(ValueError):
     def __init__(self, option: str, value: object, problem: str, remedy: str) -> None:
         self.option, self.value, self.problem, self.remedy = option, value, problem, remedy
         typed = {"None": "null", "True": "true", "False": "false"}.get(str(value), value)  # as YAML has them
-        super().__init__(f"{option}={shortened(typed)}: {problem}\n  Remedy: {remedy}")
+        super().__init__(printable(f"{option}={shortened(typed)}: {problem}\n  Remedy: {remedy}"))
 
 
 def shortened(value: object) -> str:
@@ -24,7 +24,12 @@ def shortened(value: object) -> str:
     text = str(value)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]} ({len(text)} characters)"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text.replace("\n", "\\n"))
+
+
+def printable(words: str) -> str:
+    """Words in which those of a file, which may steer a terminal, are spelt out; line breaks stay what they are."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in words)
 
 
 def refuse_below(least: int, **values: int) -> None:

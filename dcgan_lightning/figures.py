@@ -144,6 +144,8 @@ def _draw(axes: Axes, curves: Curves, names: dict[str, tuple[str, str]]) -> None
     iterations = curves["iteration"]
     window = len(iterations) // 50
     for label, (column, colour) in names.items():
+        if column not in curves:
+            raise NotThere(f"there is no column {column} in metrics.csv")
         known = np.isfinite(curves[column])
         x, y = iterations[known], curves[column][known]
         if len(iterations) >= MANY:

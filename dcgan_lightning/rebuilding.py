@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from dcgan_lightning import sweep
 from dcgan_lightning.animation import draw_gif, draw_mp4
-from dcgan_lightning.curves import RESUMED_FROM, NotThere, lineage
-from dcgan_lightning.errors import Refusal
+from dcgan_lightning.curves import NotThere, lineage, resumed_from
+from dcgan_lightning.errors import Refusal, printable
 from dcgan_lightning.figures import draw_curves, draw_real_vs_fake
 from dcgan_lightning.untrusted import local
 
@@ -81,12 +81,12 @@ def rebuild(run: str | None) -> None:
     for path in written:
         print(f"wrote     {path}")
     for name, reason in lacking.items():
-        print(f"left out  {name}: {reason}")
-    oldest = lineage(folder)[-1]
-    if (oldest / RESUMED_FROM).is_file():
-        print(f"left out  what came before: {(oldest / RESUMED_FROM).read_text().strip()} is not there")
+        print(printable(f"left out  {name}: {reason}"))
+    before = resumed_from(lineage(folder)[-1])
+    if before is not None:
+        print(printable(f"left out  what came before: {before} is not there"))
     for name, error in failed.items():
-        print(f"failed    {name}: {reason_of(error)}", file=sys.stderr)
+        print(printable(f"failed    {name}: {reason_of(error)}"), file=sys.stderr)
     if failed:
         sys.exit(1)
 

@@ -152,10 +152,10 @@ def rebuild(folder: Path) -> list[Path]:
 def _read_cells(folder: Path) -> list[dict[str, Any]]:
     try:
         cells = json.loads((folder / CELLS).read_text())
-        if not isinstance(cells, list) or not all(isinstance(cell, dict) and "swept" in cell for cell in cells):
+        if not isinstance(cells, list) or not all(map(sweep_table.is_cell, cells)):
             raise ValueError("not a list of cells")
         return cells
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problem = f"its {CELLS} cannot be read: {error}"
         raise Refusal("run", folder, problem, "give the folder of a sweep, outputs/sweeps/...") from error
 

@@ -133,7 +133,7 @@ def _draw_losses(axes: Axes, result: Result) -> None:
         curves = read_curves(result.folder) if result.folder is not None else {}
     except (NotThere, ValueError):
         curves = {}
-    if not curves:
+    if not {"loss_d", "loss_g"} <= set(curves):
         axes.text(0, 1, "no losses", va="top", color="grey")
         return
     axes.set_axis_on()

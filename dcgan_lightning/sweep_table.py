@@ -173,13 +173,35 @@ def _notes(results: list[Result]) -> list[str]:
     return ["", *notes] if notes else []
 
 
+def is_cell(value: Any) -> bool:
+    """Whether a value from ``cells.json``, which a stranger may have written, has the form of a cell."""
+    forms = {"number": int, "swept": dict, "status": str, "error": str | None, "folder": str | None}
+    return (
+        isinstance(value, dict)
+        and all(name in value and isinstance(value[name], form) for name, form in forms.items())
+        and all(isinstance(setting, str) for setting in value["swept"].values())
+    )
+
+
 def _read(sweep: Path, cell: dict[str, Any]) -> Result:
     base = Result(cell["number"], cell["swept"], cell["status"], cell["error"], None, cell["folder"] or "")
     folder = Path(os.path.normpath(sweep.absolute() / cell["folder"])) if cell["folder"] else None
     if folder is None or not folder.is_dir():
         return base
+    base = replace(base, folder=folder)
+    try:
+        return _with_files(base, folder)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        problem = f"its run.json or fid.csv is damaged: {type(error).__name__}: {error}"
+        return replace(
+            base, status="damaged" if base.status == "finished" else base.status, error=base.error or problem
+        )
+
+
+def _with_files(base: Result, folder: Path) -> Result:
+    """With what stands in ``run.json`` and ``fid.csv``."""
     run = json.loads((folder / "run.json").read_text()) if (folder / "run.json").is_file() else {}
-    base = replace(base, folder=folder, run=run)
+    base = replace(base, run={name: value for name, value in run.items() if isinstance(value, int | float)})
     if not (folder / "fid.csv").is_file():
         return base
     with (folder / "fid.csv").open(newline="") as file:

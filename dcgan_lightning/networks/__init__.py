@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal
 
-SHOWN = 300  # characters of a record in a message
-
 
 class Network(nn.Module):
     """Base of every generator and discriminator.
@@ -90,12 +88,12 @@ def rebuild(record: Mapping[str, Any], role: str) -> Network:
     """
     remedy = "give a checkpoint that this project wrote"
     if not is_record(record) or record["role"] != role:
-        raise Refusal("ckpt_path", shortened(record), f"not the record of a {role}", remedy)
+        raise Refusal("ckpt_path", record, f"not the record of a {role}", remedy)
     try:
         return getattr(find_family(record["family"]), role)(**record["kwargs"])
     except (Refusal, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # Values that no constructor foresees: 10**12 feature maps, a word for a number.
-        raise Refusal("ckpt_path", shortened(record), f"not the record of a {role}: {error}", remedy) from error
+        raise Refusal("ckpt_path", record, f"not the record of a {role}: {error}", remedy) from error
 
 
 def is_record(value: Any) -> bool:
@@ -107,12 +105,6 @@ def is_record(value: Any) -> bool:
         and isinstance(value.get("kwargs"), dict)
         and all(isinstance(name, str) and _is_plain(kwarg) for name, kwarg in value["kwargs"].items())
     )
-
-
-def shortened(value: Any) -> str:
-    """A value as words that fit into a message."""
-    words = str(value)
-    return words if len(words) <= SHOWN else f"{words[:SHOWN]} ..."
 
 
 def _is_plain(value: Any) -> bool:
