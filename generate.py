@@ -1,5 +1,8 @@
 """Sample a trained generator: ``python generate.py ckpt_path=outputs/<run> n=64 seed=0``."""
 
+import dcgan_lightning.start  # noqa: F401  # refuses versions that not even an import may run
+
+# isort: split
 from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import cli

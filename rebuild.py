@@ -1,5 +1,8 @@
 """Make anew what a run or a sweep leaves at its end, from its folder: ``python rebuild.py run=outputs/<run>``."""
 
+import dcgan_lightning.start  # noqa: F401  # refuses versions that not even an import may run
+
+# isort: split
 from omegaconf import DictConfig
 
 from dcgan_lightning import cli, rebuilding

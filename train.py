@@ -2,6 +2,9 @@
 
 import logging
 
+import dcgan_lightning.start  # noqa: F401  # refuses versions that not even an import may run
+
+# isort: split
 from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
