@@ -73,7 +73,7 @@ def test_a_campaign_that_was_stopped_goes_on_where_it_was(tmp_path, notes, numbe
     with kept.path.open("a") as file:
         file.write('{"name": "slow_11", "fau')  # what a kill in the middle of a line leaves
     assert len(kept.read()) == done
-    time.sleep(0.5)  # the killed campaign's worker comes to its end
+    time.sleep(1)  # the killed campaign's worker comes to its end
     before = len(notes())
     assert before - done <= 1  # the one under way
     campaign(tmp_path).run(["slow"])

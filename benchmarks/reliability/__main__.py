@@ -6,6 +6,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.fresh:
         for name in chosen.only:
             campaign.records(name).forget()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C, so that no trial stays behind
     try:
         campaign.run(chosen.only)
     except KeyboardInterrupt:

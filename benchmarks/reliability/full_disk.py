@@ -101,21 +101,21 @@ def _tried(folder: Path, seed: int, number: int, disk: Disk) -> Result:
     drawn = random.Random(f"full disk {seed} {number}")
     every, fid = drawn.choice([1, 2]), drawn.choice([3, 5])
     intervals = [f"callbacks.checkpoints.every={every}", f"callbacks.fid.every={fid}", f"trainer.max_steps={LENGTH}"]
-    run = Run(folder / "disk" / "run", folder, *intervals)
-    if problem := run.wait_for_checkpoint():
-        return Result(0, problem)
-    watch = Watch(run.last)
-    _reach(run, watch, drawn.randint(1, 6), halfway=drawn.random() < 0.7)
-    time.sleep(drawn.uniform(0, 0.03))
-    least, size = watch.iteration(), watch.kept.stat().st_size
-    watch.kept.unlink()  # it takes room
-    left = int(drawn.uniform(0, drawn.choice([2**14, size])))  # not even a row of a table, or part of a checkpoint
-    for_good, moment = drawn.random() < 0.6, drawn.uniform(0.3, 1.5)
-    if run.process.poll() is not None:
-        return Result(0, f"the run had ended before the disk was full: {run.words}")
-    _keep_full(run, disk, left, PATIENCE if for_good else moment)
-    disk.free(run)
-    code = run.wait()
+    with Run(folder / "disk" / "run", folder, *intervals) as run:
+        if problem := run.wait_for_checkpoint():
+            return Result(0, problem)
+        watch = Watch(run.last)
+        _reach(run, watch, drawn.randint(1, 6), halfway=drawn.random() < 0.7)
+        time.sleep(drawn.uniform(0, 0.03))
+        least, size = watch.iteration(), watch.kept.stat().st_size
+        watch.kept.unlink()  # it takes room
+        left = int(drawn.uniform(0, drawn.choice([2**14, size])))  # not even a row of a table, or part of a checkpoint
+        for_good, moment = drawn.random() < 0.6, drawn.uniform(0.3, 1.5)
+        if run.process.poll() is not None:
+            return Result(0, f"the run had ended before the disk was full: {run.words}")
+        _keep_full(run, disk, left, PATIENCE if for_good else moment)
+        disk.free(run)
+        code = run.wait()
     problems = [*_flaws(run, code, least)]
     if number % GO_ON_EVERY == 0 and not problems:
         problems += flaws_of_going_on(run.folder, folder, more=4)

@@ -1,7 +1,6 @@
 """kill -9 at a random moment of a run that saves in every or every other iteration, and measures FIDs in between."""
 
 import functools
-import os
 import random
 import signal
 import time
@@ -27,16 +26,15 @@ def _kill(folder: Path, seed: int, number: int, go_on: bool) -> Result:
     drawn = random.Random(f"kill {seed} {number}")
     delay, every, fid = drawn.uniform(0, LONGEST), drawn.choice([1, 2]), drawn.choice([3, 5])
     intervals = [f"callbacks.checkpoints.every={every}", f"callbacks.fid.every={fid}", "trainer.max_steps=100000"]
-    run = Run(folder / "run", folder, *intervals)
-    if problem := run.wait_for_checkpoint():
-        return Result(0, problem)
-    watch, moment = Watch(run.last), time.monotonic() + delay
-    watch.look()
-    while time.monotonic() < moment:
+    with Run(folder / "run", folder, *intervals) as run:
+        if problem := run.wait_for_checkpoint():
+            return Result(0, problem)
+        watch, moment = Watch(run.last), time.monotonic() + delay
         watch.look()
-        time.sleep(min(0.002, max(0, moment - time.monotonic())))
-    os.killpg(run.process.pid, signal.SIGKILL)
-    code = run.process.wait()
+        while time.monotonic() < moment:
+            watch.look()
+            time.sleep(min(0.002, max(0, moment - time.monotonic())))
+        code = run.kill()
     if code != -signal.SIGKILL:
         return Result(0, f"the run had ended by itself, with {code}: {run.words}")
     halfway = any((run.folder / "checkpoints").glob(".unfinished_*"))

@@ -51,39 +51,39 @@ KINDS = {
         "`kill -9` at a random moment of a run that saves all the time",
         f"{HOME}.kills",
         lambda module, options: module.trials(options.seed, options.counts["kills"]),
-        limit=300,
+        limit=900,
         count=50,
     ),
     "full_disk": Kind(
         "the disk full from a random moment on",
         f"{HOME}.full_disk",
         lambda module, options: module.trials(options.seed, options.counts["full_disk"]),
-        limit=300,
+        limit=900,
         count=20,
     ),
     "stops": Kind(
         "SIGTERM, SIGINT and SIGUSR1 to the process, to a rank, to the group",
         f"{HOME}.stops",
         lambda module, options: module.trials(),
-        limit=300,
+        limit=900,
         alone=True,
     ),
-    "zoo": Kind("bad and odd image files", f"{HOME}.zoo", lambda module, options: module.trials(), limit=120),
+    "zoo": Kind("bad and odd image files", f"{HOME}.zoo", lambda module, options: module.trials(), limit=300),
     "malicious": Kind(
-        "files that would run code", f"{HOME}.malicious", lambda module, options: module.trials(), limit=120
+        "files that would run code", f"{HOME}.malicious", lambda module, options: module.trials(), limit=300
     ),
     "fuzz": Kind(
         "configs with random options, composed and checked",
         f"{HOME}.fuzz",
         lambda module, options: module.trials(options.seed, options.counts["fuzz"]),
-        limit=60,
+        limit=300,
         count=2000,
     ),
     "command_line": Kind(
         "such configs through the real command line",
         f"{HOME}.fuzz",
         lambda module, options: module.command_line_trials(options.seed, options.counts["command_line"]),
-        limit=300,
+        limit=900,
         count=50,
     ),
 }

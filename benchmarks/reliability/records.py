@@ -2,15 +2,15 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.reliability.kinds import HOME, KINDS, ROOT, Kind
+from benchmarks.reliability.kinds import HOME, ROOT, Kind
 
 KIT = ("dcgan_lightning", "conf", "train.py", "generate.py", "rebuild.py")
-MACHINERY = {"__init__.py", "__main__.py", "campaign.py", "kinds.py", "page.py", "records.py", "worker.py"}
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,23 @@ class Records:
 
 def what_is_tried(kind: Kind) -> str:
     """Twelve digits that change with the kit, with its libraries' versions and with the kind's own trials."""
-    home = ROOT.joinpath(*HOME.split("."))
-    others = {f"{other.module.rpartition('.')[2]}.py" for other in KINDS.values()} - {
-        f"{kind.module.rpartition('.')[2]}.py"
-    }
-    files = [file for file in home.glob("*.py") if file.name not in MACHINERY | others]
+    files = _with_imports(kind.module.rpartition(".")[2], set())
     for name in KIT:
-        files += [ROOT / name] if (ROOT / name).is_file() else [*(ROOT / name).rglob("*")]
+        files |= {ROOT / name, *(ROOT / name).rglob("*")}
     digest = hashlib.sha256(f"{version('torch')} {version('lightning')} {version('hydra-core')}".encode())
     for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
         digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _with_imports(module: str, found: set[Path]) -> set[Path]:
+    """The file of a module beside this one, and those of all that it imports from there, added to what was found."""
+    file = ROOT.joinpath(*HOME.split("."), f"{module}.py")
+    if file.is_file() and file not in found:
+        found.add(file)
+        for imported in re.findall(rf"{re.escape(HOME)}(?:\.| import )(\w+)", file.read_text(encoding="utf-8")):
+            _with_imports(imported, found)
+    return found
 
 
 def commit() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ SETTINGS = (
     "callbacks.figures=null",
     "callbacks.grid.every=1000",
 )
-PATIENCE = 120.0  # seconds in which a run has to get somewhere
+PATIENCE = 300.0  # seconds in which a run has to get somewhere
 LAST = "last.ckpt"
 
 
@@ -55,6 +56,18 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> int:
+        """kill -9 to its process group; what it ended with, now or before."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
 
     @property
     def said(self) -> str:
@@ -168,8 +181,9 @@ def flaws_of_going_on(folder: Path, beside: Path, more: int) -> Iterator[str]:
     """
     iteration, before = newest(folder), rows(folder)
     length = f"trainer.max_steps={iteration + more}"
-    run = Run(folder.with_name(f"{folder.name}_on"), beside, f"ckpt_path={folder}", length)
-    if (code := run.wait()) != 0:
+    with Run(folder.with_name(f"{folder.name}_on"), beside, f"ckpt_path={folder}", length) as run:
+        code = run.wait()
+    if code != 0:
         yield f"going on from it ended with {code}: {run.words}"
         return
     try:

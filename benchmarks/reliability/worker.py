@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import uuid
@@ -35,7 +36,7 @@ class Worker:
     """
 
     def __init__(self, kind: str, options: Options, log: Path, kinds: str) -> None:
-        self.job = json.dumps({"kind": kind, "options": asdict(options), "kinds": kinds})
+        self.job = json.dumps({"kind": kind, "options": asdict(options), "kinds": kinds, "parent": os.getpid()})
         self.log = log
         self.mark = uuid.uuid4().hex
         self.process: subprocess.Popen[bytes] | None = None
@@ -66,9 +67,7 @@ class Worker:
 
     def interrupt(self) -> None:
         """The same from another thread: a trial under way comes to an end."""
-        for pid in _marked(self.mark):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(*_marked(self.mark))
         if self.process is not None:
             self.process.kill()
 
@@ -108,9 +107,7 @@ class Worker:
         own = self.process.pid if self.process is not None else None
         while left := {pid: command for pid, command in _marked(self.mark).items() if pid != own}:
             if time.monotonic() - began > GRACE:
-                for pid in left:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                _kill(*left)
                 return list(left.values())
             time.sleep(0.05)
         return []
@@ -127,6 +124,19 @@ def _marked(mark: str) -> dict[int, str]:
             if command and not any(helper in command for helper in HELPERS):  # a zombie has none
                 found[int(process.name)] = command[:200]
     return found
+
+
+def _kill(*processes: int) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _end_with(parent: int, mark: str) -> None:
+    """Once the campaign is gone without a word, end all that this worker's trial started, and the worker."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _kill(*(pid for pid in _marked(mark) if pid != os.getpid()), os.getpid())
 
 
 def kinds_in(where: str) -> dict[str, Kind]:
@@ -154,6 +164,7 @@ def serve(kind: Kind, options: Options) -> None:
 
 def main() -> None:
     job = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with, args=(job["parent"], os.environ[MARK]), daemon=True).start()
     serve(kinds_in(job["kinds"])[job["kind"]], Options(**job["options"]))
 
 
