@@ -153,10 +153,11 @@ def _open(path: Path, stamp: int, pid: int) -> zipfile.ZipFile:
 
 def _walk(root: Path) -> Iterator[Entry]:
     """Image files below ``root``, symbolic links followed, but for those that lead back upwards."""
-    waiting: list[tuple[str, str, frozenset[str]]] = [(str(root), "", frozenset())]  # a loop: folders may lie deep
+    waiting: list[tuple[str, str, frozenset[object]]] = [(str(root), "", frozenset())]  # a loop: folders may lie deep
     while waiting:
         folder, prefix, above = waiting.pop()
-        real = os.path.realpath(folder)
+        about = os.stat(folder)
+        real = about.st_dev, about.st_ino
         if real in above:
             continue
         with os.scandir(folder) as found:
