@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability import page, records, worker
+from benchmarks.reliability import full_disk, kills, page, records, worker
 from benchmarks.reliability.kinds import KINDS, ROOT
 from tests import fake_trials
 from tests.fake_trials import campaign
@@ -95,3 +95,18 @@ def test_another_kit_or_another_trial_is_another_campaign(tmp_path, monkeypatch)
     for name in ("README.md", "benchmarks/reliability/zoo.py", "benchmarks/reliability/campaign.py"):
         (tmp_path / name).write_text(name)
         assert records.what_is_tried(KINDS["kills"]) == last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", kills.trials(seed=0, count=5), ids=lambda trial: trial.name)
+def test_a_kill_loses_at_most_the_save_under_way(trial, tmp_path):
+    result = trial.run(tmp_path)
+    assert (result.loss, result.faults) == ("", 1)
+
+
+# Full at once and for good; a limit on files; and room again before the end.
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", [full_disk.trials(0, 7)[i] for i in (0, 3, 6)], ids=lambda trial: trial.name)
+def test_a_full_disk_keeps_what_was_saved_and_is_told_of(trial, tmp_path):
+    result = trial.run(tmp_path)
+    assert (result.loss, result.faults) == ("", 1)

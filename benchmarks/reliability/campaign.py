@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -36,6 +36,7 @@ class Campaign:
     folder: Path
     kinds: str = "benchmarks.reliability.kinds:KINDS"
     tried: Callable[[Kind], str] = what_is_tried
+    _names: dict[str, list[str] | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def records(self, kind: str) -> Records:
         """Where the results of a kind's trials are kept."""
@@ -43,8 +44,10 @@ class Campaign:
 
     def names(self, kind: str) -> list[str] | None:
         """Of a kind's trials; None where they are not there."""
-        trials = trials_of(kinds_in(self.kinds)[kind], self.options)
-        return None if trials is None else list(trials)
+        if kind not in self._names:  # drawing thousands takes a while
+            trials = trials_of(kinds_in(self.kinds)[kind], self.options)
+            self._names[kind] = None if trials is None else list(trials)
+        return self._names[kind]
 
     def done(self, kind: str) -> list[Record]:
         """What a kind's trials came to, in their order, as far as they are done."""

@@ -26,6 +26,7 @@ from dcgan_lightning.errors import Refusal
 LENGTH = 40  # iterations
 ROOMY = 2**30  # bytes of the disk in memory while nothing is wrong
 GO_ON_EVERY = 2  # trials
+WORDS = 2**16  # bytes that the file may have that keeps what a run says, where the limit is on every file
 MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"'
 
 
@@ -62,7 +63,8 @@ class ByLimit:
 
     def fill(self, run: Run, left: int) -> None:
         if run.process.poll() is None:
-            resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (left, resource.RLIM_INFINITY))
+            limit = max(left, WORDS), resource.RLIM_INFINITY
+            resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, limit)
 
     def free(self, run: Run) -> None:
         if run.process.poll() is None:
