@@ -9,7 +9,7 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import captured, cli, precision, resuming, run_folder, strategies
+from dcgan_lightning import captured, cli, memory, precision, resuming, run_folder, strategies
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.command_line import completed
 from dcgan_lightning.errors import Refusal
@@ -29,6 +29,7 @@ def train(cfg: DictConfig) -> None:
     devices = world_size(**asked)
     strategies.refuse_unfit(cfg.trainer.strategy)
     captured.refuse_unfit(cfg.model.cuda_graph, cfg.trainer, devices)
+    memory.refuse_too_much(cfg, devices // cfg.trainer.num_nodes)
     if not 0 <= cfg.seed < 2**32:
         raise Refusal("seed", cfg.seed, "has to be from 0 to 4294967295", "for instance seed=0")
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -41,6 +42,7 @@ def train(cfg: DictConfig) -> None:
         data.prepare_data()
     data.setup("fit")
     data.refuse_small_set(devices)
+    memory.refuse_too_much(cfg, devices // cfg.trainer.num_nodes)  # again, now that the images are there
     if resumed is not None:
         resuming.refuse_other_images(resumed, data, devices)
     model.refuse_other_images(data.images.shape[1:], data.smallest_batch(devices))

@@ -4,7 +4,8 @@ import ctypes
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,28 @@ PATIENCE = 20.0  # seconds without an answer from a server; behind a firewall li
 def cores() -> int:
     """CPU cores that this process may use, where the operating system tells; else all there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that this process may still take: of the machine, its container, or what ``ulimit -v`` leaves.
+
+    What the system holds of files and would give back counts as free. None where the operating system does not tell.
+    """
+    limits = []
+    with suppress(ValueError, OSError, AttributeError):  # Windows has no sysconf
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, StopIteration):  # Linux
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        limits.append(int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024)
+    with suppress(ValueError, OSError):  # "max": no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(ImportError, OSError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft - int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits, default=None)
 
 
 def bf16_instructions() -> str:

@@ -1,6 +1,7 @@
 """From composed options to objects: wrong names, types and values are refused with the option that carries them."""
 
 import inspect
+import math
 import re
 import typing
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from dcgan_lightning.errors import Refusal
 
+PLAIN = {bool, int, float, str, type(None)}
 FLAGS = {"_partial_": (True, False), "_recursive_": (True, False), "_convert_": ("none", "partial", "object", "all")}
 
 
@@ -36,8 +38,10 @@ def check_options(cfg: DictConfig) -> None:
                 raise Refusal(option, node[name], f"no such option; {path} has {', '.join(parameters)}", "leave it out")
             if OmegaConf.is_missing(node, name):
                 raise Refusal(option, "???", "has no value", f"give {option}=...")
-            if not _is_object(node[name]):  # what becomes an object is checked at its own node
-                _check_type(option, _plain(node[name]), hints.get(name, Any))
+            hint = hints.get(name, Any)
+            if not _is_object(node[name]) or PLAIN.issuperset(_parts(hint)):
+                _check_type(option, _plain(node[name]), hint)
+            # else it becomes an object, and is checked at its own node
 
 
 def build(cfg: DictConfig, key: str, **settings: Any) -> Any:
@@ -66,8 +70,10 @@ def build(cfg: DictConfig, key: str, **settings: Any) -> Any:
         if not isinstance(cause, TypeError | ValueError | MisconfigurationException):  # the words of others say little
             words = f"{type(cause).__name__}: {words}"
         # A library's message quotes the value, but does not know the option.
-        named = [(f"{path}.{name}", value) for name, value in OmegaConf.select(cfg, path).items()]
-        option, value = next((pair for pair in named if f"'{pair[1]}'" in words), (path, "..."))
+        node_at = OmegaConf.select(cfg, path)
+        named = [(f"{path}.{name}", value) for name, value in node_at.items()]
+        given = {name: "{...}" if OmegaConf.is_config(value) else value for name, value in node_at.items()}
+        option, value = next((pair for pair in named if f"'{pair[1]}'" in words), (path, given))
         raise Refusal(option, value, words, f"mend {option}") from error
 
 
@@ -127,6 +133,16 @@ def _check_type(option: str, value: Any, hint: Any) -> None:
     if not any(_fits(form, hint) for form in ((value, tuple(value)) if isinstance(value, list) else (value,))):
         problem = f"is of type {type(value).__name__}, and has to be {_spoken(hint)}"
         raise Refusal(option, value, problem, f"give {option} a value of that kind")
+    if any(isinstance(part, float) and not math.isfinite(part) for part in _parts(value)):
+        raise Refusal(option, value, "has to be a finite number", f"give {option} a number")
+    if any(isinstance(part, int) and abs(part) >= 2**63 for part in _parts(value)):
+        raise Refusal(option, value, "has more than 64 bits", f"give {option} a smaller number")
+
+
+def _parts(value: Any) -> list[Any]:
+    """A value's plain values, or a hint's types, however deep in lists."""
+    inner = value if isinstance(value, list | tuple) else typing.get_args(value)
+    return [part for each in inner for part in _parts(each)] if inner else [value]
 
 
 def _spoken(hint: Any) -> str:
@@ -144,4 +160,5 @@ def _fits(value: Any, hint: Any) -> bool:
         check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except TypeCheckError:
         return False
-    return True
+    # To Python true is the number 1; to who types it, it is not.
+    return bool in _parts(hint) or hint is Any or not any(isinstance(part, bool) for part in _parts(value))

@@ -16,11 +16,13 @@ from dcgan_lightning.data.batches import Batches, DrawnWithReplacement, ImageRow
 from dcgan_lightning.data.classes import Classes
 from dcgan_lightning.data.decode import TRANSFORM_VERSION
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import cores
 from dcgan_lightning.noise import generator
 from dcgan_lightning.untrusted import local
 
 Sampling = Literal["shuffle", "replacement"]
 CPU = torch.device("cpu")
+MANY_WORKERS = 64  # that a machine of few cores may have, too
 SHARE_OF_CARD = 0.5  # of a GPU's free memory that the images may take
 
 
@@ -80,6 +82,9 @@ class ImageDataModule(LightningDataModule):
         self.sampling = sampling
         self.drop_last = drop_last
         self.num_workers = _whole_number("data.num_workers", num_workers, 0, "data.num_workers=0")
+        if num_workers > (most := max(MANY_WORKERS, 4 * cores())):
+            problem = f"more than {most} processes wait for each other, and each takes memory of its own"
+            raise Refusal("data.num_workers", num_workers, problem, f"for example data.num_workers={cores()}")
         self.cache_dir = local("data.cache_dir", cache_dir or platformdirs.user_cache_dir("dcgan_lightning")).resolve()
         self.seed = seed
         self.digit = digit

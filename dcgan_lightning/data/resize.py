@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import functional
 
 from dcgan_lightning.data.decode import cover_size
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.machine import free_memory
 
 CHUNK = 4096  # images worked on at once: bounds the temporaries
 LUMA = (19595, 38470, 7471)  # of R, G, B, / 2**16: ITU-R 601, to the bit as Pillow has it
@@ -59,12 +60,11 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
 def _in_chunks(images: Tensor, height: int, width: int, resize: Callable[[Tensor], Tensor]) -> Tensor:
     if images.shape[2:] == (height, width):
         return images
-    try:
-        resized = torch.empty((*images.shape[:2], height, width), dtype=torch.uint8)
-    except RuntimeError:  # what torch raises where the memory does not suffice
-        gib = len(images) * images.shape[1] * height * width / 2**30
-        problem = f"{len(images)} images of {height}x{width} take {gib:.0f} GiB, more than the memory of this machine"
-        raise Refusal("data.image_size", f"[{height},{width}]", problem, "choose a smaller data.image_size") from None
+    needed, free = len(images) * images.shape[1] * height * width, free_memory()  # bytes
+    if free is not None and needed > free:
+        problem = f"{len(images)} images of {height}x{width} take {needed / 2**30:.0f} GiB, more memory than is free"
+        raise Refusal("data.image_size", f"[{height},{width}]", problem, "choose a smaller data.image_size")
+    resized = torch.empty((*images.shape[:2], height, width), dtype=torch.uint8)
     for start in range(0, len(images), CHUNK):
         resized[start : start + CHUNK] = resize(images[start : start + CHUNK])
     return resized
