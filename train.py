@@ -16,6 +16,7 @@ from dcgan_lightning.errors import Refusal
 from dcgan_lightning.launch import own_command_for_other_ranks
 from dcgan_lightning.machine import keep_freed_memory, look_for_gpus_once
 from dcgan_lightning.options import build, check_options
+from dcgan_lightning.signals import leaving_at_once
 from dcgan_lightning.trainer import world_size
 
 
@@ -67,4 +68,5 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(train, "train", completed)
+    with leaving_at_once():
+        cli.run(train, "train", completed)

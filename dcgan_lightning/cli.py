@@ -10,9 +10,11 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from dcgan_lightning import launch, signals
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finite import NonFiniteError
@@ -33,15 +35,17 @@ def run(
 ) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb.
 
-    Exits with 0, 1 (failed) or 2 (refused). In a sweep (``-m``) a cell that fails, in whatever way, is reported, and
-    the others run all the same; the table of all is made at the end, or when somebody stops the sweep, which exits with
-    the highest code of its cells. HYDRA_FULL_ERROR=1 shows tracebacks.
+    Exits with 0, 1 (failed), 2 (refused), or 128 more than the number of the signal that stopped it. In a sweep
+    (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of all is made
+    at the end, or when somebody stops the sweep, which exits with the highest code of its cells. HYDRA_FULL_ERROR=1
+    shows tracebacks.
 
     Args:
         verb: does the work; raises Refusal for what cannot work.
         config_name: of the primary config.
         complete: adds to the arguments of the command line what they imply.
     """
+    launch.end_with_rank_zero()
     codes = [0]
     begun: list[str] = []  # folders that Hydra made for the run, or for the cells so far
     sweep = Sweep()
@@ -59,12 +63,19 @@ def run(
             _no_empty_folder(made, before),
         ):
             refuse_unread(cfg, CONF, config_name)
+            signals.raise_if_received()
             sweep.go_on(cfg)
             verb(cfg)
 
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(cell)
     # Left to itself, Hydra prints its errors and exits; here they arrive as exceptions.
-    with _hydra_errors(raised=True), _one_message(codes, config_name, full_error), _completed_by(complete):
+    with (
+        _hydra_errors(raised=True),
+        _stopped_with(codes),
+        signals.heeded(),
+        _one_message(codes, config_name, full_error),
+        _completed_by(complete),
+    ):
         try:
             _refuse_pickled_config()
             main()
@@ -143,6 +154,18 @@ def _remove_empty(folders: list[Path], before: set[Path]) -> None:
             if folder in before:
                 break
             folder.rmdir()
+
+
+@contextlib.contextmanager
+def _stopped_with(codes: list[int]) -> Iterator[None]:
+    """Turn a stop by a signal into its exit code and, on rank 0, a line."""
+    try:
+        yield
+    except signals.Stopped as stop:
+        codes.append(stop.exit_code)
+        signals.leave_broken_pipes()
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            print(f"Stopped by {stop.reason}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -15,11 +15,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import resuming
+from dcgan_lightning import resuming, signals
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.curves import RESUMED_FROM, carry_over
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.signals import Stopped
 from dcgan_lightning.trainer import total_iterations
 from dcgan_lightning.whole_files import written_whole
 
@@ -123,9 +124,12 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
     if trainer.is_global_zero:
         _write_json(folder, {"status": "running", "error": None, "first_iteration": first})
     try:
-        yield
+        with signals.named_as_cause():
+            yield
     except BaseException as error:
         problem = error
+        if isinstance(error, Stopped):
+            error.iterations = trainer.global_step
         raise
     finally:
         if trainer.is_global_zero and isinstance(problem, Refusal):
@@ -133,6 +137,8 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
         elif trainer.is_global_zero:
             record = _lengths(trainer, data, first, time.monotonic() - began)
             _write_record(folder, problem, record, trainer.precision)
+            if isinstance(problem, Stopped):
+                words_of_a_stop(trainer, folder)
 
 
 def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float) -> dict[str, int | float | None]:
@@ -154,7 +160,7 @@ def _write_record(
     # Hydra's own config is out of reach while ranks are started.
     hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
     record = {
-        "status": "finished" if problem is None else "failed",
+        "status": "finished" if problem is None else "stopped" if isinstance(problem, Stopped) else "failed",
         "error": None if problem is None else in_words(problem),
         **lengths,
         "precision": precision,
@@ -170,12 +176,14 @@ def _write_json(folder: Path, record: Mapping[str, Any]) -> None:
 
 def interrupted(error: BaseException) -> bool:
     """Whether somebody stopped this process; Lightning turns Ctrl+C into a ``SystemExit``."""
-    stops = (KeyboardInterrupt, SIGTERMException)
+    stops = (Stopped, KeyboardInterrupt, SIGTERMException)
     return isinstance(error, stops) or (isinstance(error, SystemExit) and isinstance(error.__context__, stops))
 
 
 def in_words(error: BaseException) -> str:
     """What ended a run, as its records say it."""
+    if isinstance(error, Stopped):
+        return error.reason
     if interrupted(error):
         return "interrupted"
     name = "Refused" if isinstance(error, Refusal) else type(error).__name__
@@ -200,6 +208,22 @@ def closing_words(trainer: Trainer, folder: Path) -> None:
     }
     for name, command in commands.items():
         print(f"{name:13} {shlex.join(command)}", flush=True)
+
+
+def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
+    """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
+    signals.leave_broken_pipes()
+    here = shown(folder)
+    overrides = OmegaConf.create((folder / ".hydra" / "overrides.yaml").read_text())
+    again = ["python", "train.py", *map(str, overrides)]
+    print(f"\nrun folder    {here}")
+    if (folder / "checkpoints" / "last.ckpt").is_file():
+        print(f"checkpoint    {here}/checkpoints/last.ckpt")
+        print(f"pictures      {shlex.join(['python', 'rebuild.py', f'run={here}'])}", flush=True)
+        kept = [word for word in again if not word.startswith("ckpt_path=")]
+        again = [*kept[:2], f"ckpt_path={here}", *kept[2:]]
+    if trainer.global_step < total_iterations(trainer):
+        print(f"go on         {shlex.join(again)}", flush=True)
 
 
 def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, read_write
 from dcgan_lightning import sweep_table
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.run_folder import in_words, shown
+from dcgan_lightning.signals import Stopped
 from dcgan_lightning.whole_files import written_whole
 
 CELLS = "cells.json"
@@ -32,9 +33,9 @@ class Sweep:
 
     ``cells.json`` in the sweep's folder lists them after each that ends: a JSON list of objects with ``number``,
     ``swept`` (the options that are not the same in all cells), ``overrides`` (all that were typed), ``experiment``,
-    ``folder`` (relative to the sweep's folder; null where there is none), ``status`` (``finished``, ``failed``, or
-    ``running``, which it stays if the process is killed) and ``error``. Hydra tells its callbacks of the end of a sweep
-    only where no cell failed, so that :meth:`finish` is called by who runs Hydra.
+    ``folder`` (relative to the sweep's folder; null where there is none), ``status`` (``finished``, ``failed``,
+    ``stopped``, or ``running``, which it stays if the process is killed) and ``error``. Hydra tells its callbacks of
+    the end of a sweep only where no cell failed, so that :meth:`finish` is called by who runs Hydra.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Sweep:
             yield
             cell["status"] = "finished"
         except BaseException as error:
-            cell |= {"status": "failed", "error": in_words(error)}
+            cell |= {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": in_words(error)}
             raise
         finally:
             folder = Path(cfg.run_dir)

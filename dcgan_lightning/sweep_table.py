@@ -36,7 +36,7 @@ class Result:
     Attributes:
         number: its place in the sweep, from 0.
         swept: the options in which the cells differ, with their values.
-        status: ``finished``, ``failed`` or ``running``.
+        status: ``finished``, ``failed``, ``stopped`` or ``running``.
         error: why it failed.
         folder: of the run, None where it left none.
         shown: that folder as seen from the sweep's, empty where there is none.

@@ -74,7 +74,7 @@ def make_trainer(
     # Nothing that a user could mend: torch deprecated what Lightning's batch transfer asks; the loader is ours.
     for message in (".*LeafSpec.*", ".*your dataloader is not resumable.*"):
         warnings.filterwarnings("ignore", message=message, module="lightning")
-    return Trainer(
+    trainer = Trainer(
         max_steps=-1 if max_steps is None else max_steps,
         max_epochs=-1 if max_epochs is None else max_epochs,
         accelerator=accelerator,
@@ -89,6 +89,11 @@ def make_trainer(
         log_every_n_steps=1,  # callbacks.scalars logs every iteration, whatever this says; it silences a warning
         **(settings | {"plugins": _with_checkpoint_io(settings.get("plugins"))}),
     )
+    # Lightning's handler of SIGTERM calls a collective, so that two ranks hang, and exits with 0: callbacks.stopping
+    # does both instead, the handler and the collective of each iteration.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _with_checkpoint_io(plugins: Any) -> list[Any]:

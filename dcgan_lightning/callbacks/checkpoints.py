@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
+from dcgan_lightning import signals
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError, copy_checkpoint
 from dcgan_lightning.errors import refuse_below
@@ -35,6 +36,7 @@ class Checkpoints(Checkpoint):
     Raises:
         NonFiniteError: a parameter or buffer is not finite (on all ranks, in a save).
         NoSpaceError: the state at the end could not be saved (on all ranks).
+        Stopped: all ranks agreed to stop, and the state is saved.
     """
 
     def __init__(self, every: int) -> None:
@@ -57,15 +59,21 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if due(trainer, self.every):
+        if due(trainer, self.every) or signals.agreed():
             self._save(trainer, pl_module, LAST)
         self._save_if_best(trainer, pl_module)
+        if signals.agreed():
+            self._refuse_unsaved(trainer)
+            raise signals.Stopped(signals.agreed())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer, pl_module, LAST)
         self._save_if_best(trainer, pl_module)
         if BEST in self._unsaved:
             rank_zero_warn(f"{BEST} is not that of the best FID: {self._unsaved[BEST]}")
+        self._refuse_unsaved(trainer)
+
+    def _refuse_unsaved(self, trainer: Trainer) -> None:
         if (shortage := self._unsaved.get(LAST)) is not None:
             folder = _folder(trainer).parent
             remedy = f"make space, then python train.py ckpt_path={folder}"

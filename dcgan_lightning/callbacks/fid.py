@@ -9,7 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from dcgan_lightning import signals
 from dcgan_lightning.callbacks.failure import raise_on_every_rank
+from dcgan_lightning.callbacks.stopping import agree, stop_here_if_any
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.metrics.features import FeatureNetwork, refuse_channels
@@ -31,7 +33,7 @@ class FID(Callback):
     BatchNorm statistics, the random state.
 
     Each evaluation adds a row to ``fid.csv`` in the run folder and a scalar to every logger and to
-    ``callback_metrics``, named by the feature network's tag.
+    ``callback_metrics``, named by the feature network's tag. One during which a signal comes is given up.
 
     Args:
         features: the feature network; None: there is no FID.
@@ -95,11 +97,12 @@ class FID(Callback):
         self._say_what_to_know(trainer, len(images), images.shape[1])
         if self._judged_at < trainer.global_step and due(trainer, self.every):
             self._evaluate(trainer, pl_module)  # a resumed run, stopped before it came to what was due
+            stop_here_if_any(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.features is not None and due(trainer, self.every):
+        if self.features is not None and due(trainer, self.every) and not signals.agreed():
             self._evaluate(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,7 +136,10 @@ class FID(Callback):
             return cached
         _say(trainer, f"{self.features.tag}: computing the features of {len(images)} real images, once")
         for batch in images.split(self.batch_size)[trainer.global_rank :: trainer.world_size]:
+            if signals.received():
+                break
             self._metric.update(batch.to(self._metric.device), real=True)
+        stop_here_if_any(trainer)
         metric = self._metric
         states = (metric.real_features_sum, metric.real_features_cov_sum, metric.real_features_num_samples)
         sums = FeatureSums(*(trainer.strategy.reduce(state, reduce_op="sum").cpu() for state in states))
@@ -157,7 +163,8 @@ class FID(Callback):
 
     def _evaluate(self, trainer: Trainer, pl_module: Any) -> None:
         pl_module.sync_buffers()
-        self._judge_fakes(trainer, pl_module)
+        if not self._judge_fakes(trainer, pl_module):
+            return
         value = self._distance(trainer)
         counts = int(self._metric.real_features_num_samples), int(self._metric.fake_features_num_samples)
         self._metric.reset()
@@ -167,19 +174,28 @@ class FID(Callback):
         self._record(trainer, counts)
 
     @torch.no_grad()
-    def _judge_fakes(self, trainer: Trainer, pl_module: Any) -> None:
-        """Bring the sums over all ranks' generated images into every rank's metric, or fail on every rank."""
+    def _judge_fakes(self, trainer: Trainer, pl_module: Any) -> bool:
+        """Bring the sums over all ranks' generated images into every rank's metric, or fail on every rank.
+
+        False, on every rank, where it was given up.
+        """
         metric, error = self._metric, None
         z = sample_latents(self.seed, "fid", 0, self.num_samples, pl_module.generator.latent_dim)
         try:
             for rows in rows_of_rank(z, trainer.global_rank, trainer.world_size).split(self.batch_size):
+                if signals.received():
+                    break
                 metric.update(sample_images(pl_module.generator, rows).to(metric.device), real=False)
         except NonFiniteImagesError as caught:
             error = caught
             metric.reset()
         raise_on_every_rank(trainer, error)
+        if agree(trainer):
+            metric.reset()
+            return False
         for state in ("fake_features_sum", "fake_features_cov_sum", "fake_features_num_samples"):
             setattr(metric, state, trainer.strategy.reduce(getattr(metric, state), reduce_op="sum"))
+        return True
 
     def _distance(self, trainer: Trainer) -> float:
         """Rank 0's: the eigenvalues may differ in the last bit between devices, and all have to agree on the best."""

@@ -6,14 +6,15 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from dcgan_lightning import signals
 from dcgan_lightning.rebuilding import PICTURES, make, reason_of
 
 
 class Figures(Callback):
     """Draws curves, an animation of the grids, and real beside generated images, once the run's files are written.
 
-    It has to come after the callbacks that write those files. A run that was stopped, or failed, has its pictures as
-    far as it came. What cannot be drawn is warned of and harms nothing else.
+    It has to come after the callbacks that write those files. A run that failed has its pictures as far as it came;
+    one that a signal stopped has no time for them. What cannot be drawn is warned of and harms nothing else.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,8 @@ class Figures(Callback):
         self._draw(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._draw(trainer)
+        if not signals.received():
+            self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:
         if self._begun or not trainer.is_global_zero:  # begun: someone pressed Ctrl-C because it takes too long

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from dcgan_lightning import signals
 from dcgan_lightning.callbacks.failure import raise_on_every_rank
 from dcgan_lightning.callbacks.weights import save_state, state_of
 from dcgan_lightning.errors import Refusal, refuse_below
@@ -76,7 +77,8 @@ class SampleGrid(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._draw_if_due(trainer, pl_module)
+        if not signals.agreed():
+            self._draw_if_due(trainer, pl_module)
 
     def _draw_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first_epoch = self.every_epochs is not None and epochs_done(trainer) == 1

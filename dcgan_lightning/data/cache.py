@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from dcgan_lightning.data.sources import Source
 from dcgan_lightning.data.unfinished import Chunk, Recipe, Report, Unfinished
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.machine import cores
+from dcgan_lightning.signals import Stopped, leave_to_parent
 from dcgan_lightning.whole_files import written_whole
 
 CHUNK = 64  # files that a worker decodes between two messages: 0.8 MB of 64x64 RGB pixels
@@ -101,7 +101,7 @@ class ImageCache:
         except OSError:
             unfinished.remove()
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             print(f"{done.seen:,} of {len(names):,} images are decoded; the next run goes on there", file=sys.stderr)
             raise
         os.utime(unfinished.array, (finished := int(time.time()) // 2 * 2, finished))  # as coarse as any disk has it
@@ -157,7 +157,7 @@ def _decoded(source: Source, names: list[str], recipe: Recipe) -> Iterator[Chunk
     # A forked worker starts at once, a spawned one first imports torch. Forking is safe here, since the workers use
     # none of the threads that torch may have started; on a Mac system libraries make it unsafe.
     context = get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(cores(), context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(cores(), context, initializer=leave_to_parent)
     done = 0
     try:
         for chunk in pool.map(decode_chunk, [source] * len(chunks), chunks, [recipe] * len(chunks)):
@@ -192,10 +192,6 @@ def decode_chunk(source: Source, names: list[str], recipe: Recipe) -> Chunk:
             report.files.append(name)
             report.sizes.append(size)
     return pixels[: len(report.files)], report
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers, with one message instead of many
 
 
 def _with_progress(chunks: Iterable[Chunk], done: int, total: int) -> Iterator[Chunk]:

@@ -18,6 +18,7 @@ from dcgan_lightning.data.decode import TRANSFORM_VERSION
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.machine import cores
 from dcgan_lightning.noise import generator
+from dcgan_lightning.signals import leave_to_parent
 from dcgan_lightning.untrusted import local
 
 Sampling = Literal["shuffle", "replacement"]
@@ -186,6 +187,7 @@ class ImageDataModule(LightningDataModule):
             batch_size=None,  # the sampler makes whole batches
             sampler=epoch,
             num_workers=self.num_workers,
+            worker_init_fn=leave_to_parent,
             pin_memory=pinned,
             persistent_workers=self.num_workers > 0,
         )
