@@ -137,6 +137,7 @@ class GANModule(LightningModule):
             self._captured = Captured(self.update, self.trainer.optimizers, self.recorder(self.device))
 
     def on_train_end(self) -> None:
+        self.sync_buffers()
         self._captured = None  # Lightning moves the weights away, and graphs hold where they were
 
     def refuse_other_images(self, shape: torch.Size, smallest_batch: int) -> None:
