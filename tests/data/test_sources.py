@@ -95,3 +95,31 @@ def test_a_changed_archive_is_opened_anew(tmp_path):
             archive.writestr("a.png", content)
         os.utime(path, ns=(len(content), len(content)))
         assert Archive(path).read("a.png") == content
+
+
+@pytest.mark.parametrize("change", ["grown", "shortened", "touched"])
+def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path, monkeypatch, change):
+    (path,) = write_images(tmp_path, 1)
+    read = os.read
+
+    def read_and_change(file, size):
+        data = read(file, size)
+        if change == "touched":
+            os.utime(path, ns=(1, 1))
+        else:
+            os.truncate(path, path.stat().st_size + (1 if change == "grown" else -1))
+        return data
+
+    monkeypatch.setattr(sources.os, "read", read_and_change)
+    with pytest.raises(OSError, match="changed while it was read"):
+        Folder(tmp_path).read(path.name)
+    monkeypatch.undo()
+    assert Folder(tmp_path).read(path.name) == path.read_bytes()
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe"])
+def test_what_became_a_device_or_a_pipe_after_the_listing_is_not_read(tmp_path, target):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.png").symlink_to(target)
+    with pytest.raises(OSError, match="not a regular file"):
+        Folder(tmp_path).read("a.png")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,6 @@ def test_the_outcome_is_the_documented_one(trial, tmp_path):
 
 
 def test_a_wrong_outcome_is_a_loss(tmp_path):
-    from dataclasses import replace
-
     used, bad = zoo.zoo_pictures.SPECIMENS[0], zoo.zoo_damage.SPECIMENS[0]
     wrong = [
         replace(used, outcome="bad", reason="bad"),
