@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -304,6 +305,36 @@ def test_two_processes_at_once_both_end_well(source, image_cache):
         results = [future.result() for future in [pool.submit(build, image_cache, source) for _ in range(6)]]
     assert set(results) == {build(image_cache, source)}
     assert len(list(image_cache.folder.iterdir())) == 2
+
+
+def test_of_four_processes_at_once_one_decodes_and_all_have_the_images(source, image_cache, monkeypatch, tmp_path):
+    processes, decodes = get_context("fork"), tmp_path / "decodes"
+    together, loaded = processes.Barrier(4), processes.SimpleQueue()
+    decode_all = cache._decoded
+
+    def noted(*what):
+        with decodes.open("a") as file:
+            file.write("once\n")
+        yield from decode_all(*what)
+
+    def start():
+        together.wait(60)
+        image_cache.build("key", RECIPE, source, names_of(source))
+        images, report = image_cache.load("key", RECIPE)
+        loaded.put((hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest(), report.files))
+
+    monkeypatch.setattr(cache, "_decoded", noted)
+    started = [processes.Process(target=start) for _ in range(4)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+    assert [process.exitcode for process in started] == [0] * 4
+    (digest, files), *others = [loaded.get() for _ in range(4)]
+    assert others == [(digest, files)] * 3
+    assert files == names_of(source)
+    assert decodes.read_text() == "once\n"
+    assert sorted(path.name for path in image_cache.folder.iterdir()) == ["key.json", "key.npy"]
 
 
 def test_a_disk_that_is_too_small_is_refused_before_decoding(source, image_cache, monkeypatch):
