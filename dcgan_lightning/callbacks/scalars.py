@@ -11,6 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from dcgan_lightning.errors import refuse_below
+from dcgan_lightning.finite import NonFiniteError
 
 SCALARS = (
     "loss_d",
@@ -63,7 +64,8 @@ class Scalars(Callback):
         self._fetch(trainer)  # so that no row before a checkpoint can be lost
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.world_size == 1:  # the other ranks may not get here, and the mean needs them all
+        # The mean needs all ranks; of other errors than these some may not get here.
+        if trainer.world_size == 1 or isinstance(exception, NonFiniteError):
             self._fetch(trainer)
 
     def _fetch(self, trainer: Trainer) -> None:
