@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
@@ -214,7 +215,7 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
     """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
     signals.leave_broken_pipes()
     here = shown(folder)
-    overrides = OmegaConf.create((folder / ".hydra" / "overrides.yaml").read_text())
+    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())  # interpolations as typed
     again = ["python", "train.py", *map(str, overrides)]
     print(f"\nrun folder    {here}")
     if (folder / "checkpoints" / "last.ckpt").is_file():
@@ -227,7 +228,7 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
 
 
 def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
-    overrides = OmegaConf.create((folder / ".hydra" / "overrides.yaml").read_text())
+    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())  # interpolations as typed
     length = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
     replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=", "trainer.fraction=")
     kept = [override for override in map(str, overrides) if not override.startswith(replaced)]

@@ -61,6 +61,88 @@ def test_bad_options(command, arguments, words):
     assert_refused(command.tiny(*arguments), *words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("model.lr=${nope}",), ("model.lr=${nope}: Interpolation key 'nope' not found", "--cfg job")),
+        (("model.lr=${model.lr}",), ("model.lr=${model.lr}: Recursive interpolation",)),
+        (("model.lr=${oc.env:NOPE_NOPE}",), ("model.lr=", "'NOPE_NOPE' not found")),
+        (("model.lr=${nope:1}",), ("model.lr=${nope:1}: Unsupported interpolation type nope",)),
+        (("seed=???",), ("seed=???: has no value", "give seed=...")),
+        (("model.lr=???",), ("model.lr=???: has no value",)),
+        (("model.generator={width:abc}",), ("model.generator.width=abc", "int")),
+        (("model.lr=1e-4,2e-4",), ("model.lr=1e-4,2e-4: several values are a sweep", "train.py -m")),
+        (("seed=range(1,4)",), ("seed=range(1,4): several values are a sweep", "train.py -m")),
+        (("model=dcgan,mlp",), ("model=dcgan,mlp: several values are a sweep",)),
+        (("model.lr",), ("model.lr: cannot be read: missing EQUAL", "name=value")),
+        (("seed=\u4e2d\u6587",), ("seed=\u4e2d\u6587: cannot be read", "quoted twice")),
+        (("model.lr='a\n\x1b[31mb'",), ("model.lr=a\\n\\x1b[31mb: is of type str",)),
+        ((f"model.lr={'x' * 5000}",), ("model.lr=xxx", "(5000 characters): is of type str")),
+        (("+model.lr=3",), ("+model.lr=3: Could not append", "'model.lr=3'")),
+        (("~model.nope",), ("~model.nope: Could not delete",)),
+        (("~model.lr=7",), ("~model.lr=7: Could not delete", "0.0004 and not 7")),
+        (("+model=dcgan",), ("+model=dcgan: Multiple values for model",)),
+        (("model=null",), ("model=null: Config group override",)),
+        (("experiment=null",), ("experiment=null: Config group override",)),
+        (("callbacks.fid=[1]",), ("callbacks.fid=[1]", "Cannot merge DictConfig with ListConfig")),
+        (("callbacks.grid=3",), ("callbacks.grid=3", "_target_")),
+        (("+callbacks.mine={}",), ("callbacks.mine", "nothing would read it")),
+        (("+modle=dcgan",), ("modle=dcgan: no such option, and nothing would read it",)),
+        (("+metrics.evry=3",), ("metrics.evry=3: no such option", "every")),
+        (("hydra.run.dir=/proc/x/y",), ("hydra.run.dir=/proc/x/y: the run folder cannot be made",)),
+        (("metrics=none", "metrics.features={}"), ("metrics.features={}: is of type dict",)),
+        (("export_pth=${data}",), ("export_pth={", "is of type dict, and has to be bool")),
+        (("model.d_every=true",), ("model.d_every=true: is of type bool",)),
+        (("model.optimizer_d.betas=[true,0.9]",), ("model.optimizer_d.betas",)),
+        (("model.lr=inf",), ("model.lr=inf: has to be a finite number",)),
+        (("model.init.std=nan",), ("model.init.std=nan: has to be a finite number",)),
+        (("seed=18446744073709551616",), ("seed=18446744073709551616: has more than 64 bits",)),
+        (("data.num_workers=1000000000",), ("data.num_workers=1000000000", "processes")),
+        (("data.batch_size=1099511627776",), ("data.batch_size=1099511627776", "GiB")),
+        (("model.generator.width=100000",), ("model.generator.width=100000", "these networks take", "GiB")),
+        (("model.generator.width=1000000000",), ("width", "1000000000", "overflow")),
+        (("model.generator.latent_dim=1000000000000",), ("model.generator.latent_dim=1000000000000", "GiB")),
+        (("callbacks.grid.n=1000000000",), ("callbacks.grid.n=1000000000", "GiB")),
+        (("callbacks.fid.num_samples=10000000000",), ("callbacks.fid.num_samples=10000000000", "GiB")),
+        (("model=mlp", "data.image_size=1000000"), ("data.image_size=1000000", "GiB")),
+        (("trainer.devices=1000000",), ("trainer.devices=1000000",)),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
+)
+def test_the_option_and_the_cause_are_named(command, arguments, words):
+    assert_refused(command.tiny(*arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1", ("experiment=mine", "a config file cannot be read", "mine.yaml", "line 1")),
+        ("model:\n\tlr: 3", ("experiment=mine", "mine.yaml", "line 2")),
+        ("seed: 1\nseed: 2", ("experiment=mine", "found duplicate key seed")),
+        ('!!python/object/apply:os.mkdir ["made"]', ("experiment=mine", "could not determine a constructor")),
+        ("3", ("experiment=mine", "Invalid loaded object type: int")),
+        ("# @package a b\nseed: 3", ("experiment=mine", "Too many components")),
+        ("# @package _global_\ndefaults: 3", ("experiment=mine", "defaults must be a list")),
+        ("# @package _global_\ndefaults:\n  - mine", ("experiment=mine", "RecursionError")),
+        ("# @package _global_\ndefaults:\n  - override /model: nope", ("model/nope", "dcgan_small")),
+        ("# @package _global_\nmodel:\n  lr: ${nope}", ("model.lr: Interpolation key 'nope' not found",)),
+        ("# @package _global_\nmodel:\n  lr: fast", ("model.lr=fast", "float")),
+        ("# @package _global_\ntrianer:\n  max_steps: 1", ("trianer={...}: no such option",)),
+        ("# @package _global_\nmetrics:\n  evry: 1", ("metrics.evry=1: no such option",)),
+        ("seed: 4", ("experiment", "# @package _global_")),
+    ],
+)
+def test_a_file_of_ones_own_with_an_error_in_it(command, tmp_path, text, words):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(text)
+    assert_refused(command.tiny(f"--config-dir={tmp_path / 'conf'}", "experiment=mine"), *words)
+
+
+def test_an_option_that_others_refer_to_is_no_stray_one(command):
+    run = command.tiny("+width=4", "model.generator.width=${width}", "trainer.max_steps=1", "metrics=none")
+    assert run.code == 0
+
+
 def test_a_checkpoint_of_other_networks(command, trained):
     run = command.tiny(f"ckpt_path={trained.folder}", "trainer.max_steps=20", "model.generator.width=6")
     assert_refused(run, "ckpt_path", "width=4", "width=6")

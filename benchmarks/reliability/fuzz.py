@@ -170,9 +170,11 @@ def judged(line: Sequence[str], outcome: Outcome) -> str:
         return f"left {outcome.made[:5]}: {said}"
     message = outcome.err[outcome.err.rindex("Refused: ") :]
     first = message.removeprefix("Refused: ").partition("=")[0]
-    named = {part for word in line for part in (_option(word), _option(word).rpartition(".")[2])}
-    known = (first in leaves() and "." in first) or re.match(rf"Refused: ({'|'.join(GROUPS)})=\w", message)
-    return "" if known or any(name and name in message for name in named) else f"no option is named: {said}"
+    options = [_option(word) for word in line]
+    named = any(name and name in message for option in options for name in (option, option.rpartition(".")[2]))
+    above = any(option.startswith(f"{first}.") for option in options)
+    chosen = re.match(rf"Refused: ({'|'.join(GROUPS)})=\w", message)
+    return "" if named or above or chosen or ("." in first and first in leaves()) else f"no option is named: {said}"
 
 
 def _option(word: str) -> str:

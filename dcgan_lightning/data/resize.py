@@ -61,10 +61,13 @@ def _in_chunks(images: Tensor, height: int, width: int, resize: Callable[[Tensor
     if images.shape[2:] == (height, width):
         return images
     needed, free = len(images) * images.shape[1] * height * width, free_memory()  # bytes
-    if free is not None and needed > free:
+    try:
+        if free is not None and needed > free:  # Linux may hand it out all the same
+            raise MemoryError
+        resized = torch.empty((*images.shape[:2], height, width), dtype=torch.uint8)
+    except (RuntimeError, MemoryError):  # the former is what torch raises
         problem = f"{len(images)} images of {height}x{width} take {needed / 2**30:.0f} GiB, more memory than is free"
-        raise Refusal("data.image_size", f"[{height},{width}]", problem, "choose a smaller data.image_size")
-    resized = torch.empty((*images.shape[:2], height, width), dtype=torch.uint8)
+        raise Refusal("data.image_size", f"[{height},{width}]", problem, "choose a smaller data.image_size") from None
     for start in range(0, len(images), CHUNK):
         resized[start : start + CHUNK] = resize(images[start : start + CHUNK])
     return resized

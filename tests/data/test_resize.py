@@ -60,3 +60,11 @@ def test_more_than_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr(resize.torch, "empty", out_of_memory)
     with pytest.raises(Refusal, match=r"data\.image_size"):
         fit(images, 32, 32)
+
+
+def test_more_than_is_free_is_not_even_tried(monkeypatch):
+    monkeypatch.setattr(resize, "free_memory", lambda: 4 * 32 * 32 - 1)
+    with pytest.raises(Refusal, match=r"data\.image_size"):
+        fit(random_images(4, 1, 28), 32, 32)
+    monkeypatch.setattr(resize, "free_memory", lambda: 4 * 32 * 32)
+    assert fit(random_images(4, 1, 28), 32, 32).shape == (4, 1, 32, 32)
