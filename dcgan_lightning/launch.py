@@ -96,12 +96,14 @@ class Watch:
         """See the other ranks off, by force after ``patience`` seconds."""
         self.call_off()
         deadline = time.monotonic() + patience
-        for process in self.others:
+        for rank, process in enumerate(self.others, 1):
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if signals.received() and process.returncode not in (128 + signals.received(), -signals.received()):
+                _say_how(rank, process.returncode)
 
     def pass_on(self, signum: int) -> None:
         """Hand a signal on to the ranks that this one started, or to the one that started it."""
@@ -129,8 +131,7 @@ class Watch:
                 os.kill(os.getpid(), signum)
         else:
             signum = 0
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            print(f"rank {rank} {how}", file=sys.stderr, flush=True)
+            _say_how(rank, code)
         if not self._over.wait(GRACE):
             for process in self.others:
                 process.kill()
@@ -154,6 +155,11 @@ def _watched() -> Iterator[Watch]:
         yield _watch
     finally:
         subprocess_script._launch_process_observer = before
+
+
+def _say_how(rank: int, code: int) -> None:
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    print(f"rank {rank} {how}", file=sys.stderr, flush=True)
 
 
 def _parent_is_rank_zero() -> bool:
