@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 CONF = Path(__file__).parent.parent / "conf"
 # Where something is written, or what a run starts from; a run that goes on has its own.
 NOT_KEPT = {
+    "metrics.features.weights_sha256",  # by which a file is known to be what it should be
     "run_dir",
     "trainer.default_root_dir",
     "data.cache_dir",
@@ -57,6 +58,8 @@ def is_kept(option: str, value: Any) -> bool:
     """Whether it is what :func:`settings_of` makes, and nothing else that somebody wrote into a checkpoint."""
     parts = option.split(".")
     named = all(re.fullmatch(r"[A-Za-z]\w*", part) for part in parts)
+    if value not in ({}, None) and (CONF / option).is_dir():
+        return False  # a group: the value would be taken for the name of a config, which may lie anywhere
     return named and option not in NOT_KEPT and parts[0] != "hydra" and (value == {} or _is_plain(value))
 
 

@@ -137,6 +137,8 @@ def _readers(name: str) -> list[str]:
         return ["generate.py ckpt_path=", "rebuild.py run="]
     if name in malicious_files.CARELESS:
         return list(READERS)
+    if name in malicious_files.SETTINGS:
+        return ["train.py ckpt_path="]
     if name.startswith("safetensors"):
         return ["generate.py weights=", "train.py model.generator_weights="]
     return ["generate.py ckpt_path=", "train.py ckpt_path=", "rebuild.py run="]
@@ -145,13 +147,14 @@ def _readers(name: str) -> list[str]:
 def _of_file(name: str, make: Callable[[Path, Path], None], reader: str, suffix: str, good: bool) -> Trial:
     def run(folder: Path) -> Result:
         marker, file = folder / "marker", folder / "run" / "checkpoints" / "last.ckpt"
+        told = [words for named, words in malicious_files.WORDS.items() if name.startswith(named)]
         if "rebuild" not in reader:
             file = folder / f"given{'.safetensors' if name.startswith('safetensors') else suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
         make(file, marker)
         arguments = [word.format(file, folder=folder / "run") for word in READERS[reader]]
         outcome = command(arguments, folder)
-        return Result(1, loss(outcome, marker, file.name, "Remedy", codes=(0,) if good else (2,)))
+        return Result(1, loss(outcome, marker, file.name, "Remedy", *told, codes=(0,) if good else (2,)))
 
     return Trial(name, run)
 
