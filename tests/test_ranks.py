@@ -1,6 +1,8 @@
 """Two processes on the CPU (gloo) train the same GAN as one."""
 
 import csv
+import json
+import os
 import subprocess
 import sys
 
@@ -12,8 +14,9 @@ from tests.conftest import TINY
 from tests.support import ROOT
 
 
-def run(*command):
-    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+def run(*command, env=None):
+    command = [sys.executable, *map(str, command)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +81,24 @@ def test_two_ranks_shorten_the_gradients_of_the_whole_batch(trained_by):
     assert not all(torch.equal(value, free["weights"][name]) for name, value in alone["weights"].items())
 
 
-def test_the_command_line_on_two_processes_leaves_one_run_folder(tmp_path):
-    options = [*TINY, "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=9", "callbacks.fid.every=4"]
-    folder = tmp_path / "runs" / "one"
-    done = run("train.py", *options, f"data.cache_dir={tmp_path / 'cache'}", f"hydra.run.dir={folder}")
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """A run from the command line on two processes: its folder, what was printed, and what each rank noted."""
+    tmp_path = tmp_path_factory.mktemp("two")
+    folder, noted = tmp_path / "runs" / "one", tmp_path / "noted"
+    noted.mkdir()
+    often = ["callbacks.fid.every=4", "callbacks.grid.every=3", "callbacks.checkpoints.every=2", "export_pth=true"]
+    options = [*TINY, *often, "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=9"]
+    command = ["-m", "tests.watched", *options, f"data.cache_dir={tmp_path / 'cache'}", f"hydra.run.dir={folder}"]
+    done = run(*command, env=os.environ | {"WATCHED": str(noted)})
     assert done.returncode == 0, done.stderr
-    assert "global batch  64 = 32 images x 2 device(s)" in done.stdout
-    assert done.stdout.count("run folder") == 2  # at the start and at the end, by one process
+    return folder, done.stdout, [json.loads((noted / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_the_command_line_on_two_processes_leaves_one_run_folder(two_ranks):
+    folder, printed, _ = two_ranks
+    assert "global batch  64 = 32 images x 2 device(s)" in printed
+    assert printed.count("run folder") == 2  # at the start and at the end, by one process
     assert [path.name for path in folder.parent.iterdir()] == ["one"]
     with (folder / "metrics.csv").open() as file:
         assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(9))
@@ -98,6 +112,26 @@ def test_the_command_line_on_two_processes_leaves_one_run_folder(tmp_path):
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
 
 
+def test_rank_0_alone_writes(two_ranks):
+    folder, _, noted = two_ranks
+    first, second = ({path for path in rank["written"] if path.startswith(str(folder.parents[1]))} for rank in noted)
+    names = {path.removeprefix(f"{folder}/") for path in first}
+    assert {"metrics.csv", "fid.csv", "run.json", ".hydra", "real.png"} <= names  # what is watched for is seen
+    assert any("safetensors" in name for name in names)
+    assert any(name.startswith("checkpoints/") for name in names)
+    assert {path for path in second if not path.endswith("noted/rank1.json")} == set()
+
+
+def test_the_ranks_buffers_are_equal_wherever_they_are_read(two_ranks):
+    *_, noted = two_ranks
+    first, second = (rank["buffers"] for rank in noted)
+    assert [moment[:2] for moment in first] == [moment[:2] for moment in second]  # all ranks come to all of them
+    drifted = {what for (what, _, one), (*_, other) in zip(first, second, strict=True) if one != other}
+    assert drifted == {"step"}
+    assert {what for what, *_ in first} == {"step", "checkpoint", "grid", "fid", "weights", "end"}
+    assert [iteration for what, iteration, _ in first if what == "grid"] == [3, 6, 9]
+
+
 @pytest.mark.slow
 def test_images_that_are_not_finite_stop_both_ranks(tmp_path):
     options = [*TINY, "data.batch_size=32", "trainer.devices=2", "model.lr=1e30", "callbacks.grid.every=5"]
@@ -107,6 +141,20 @@ def test_images_that_are_not_finite_stop_both_ranks(tmp_path):
     assert done.returncode == 1
     assert "not finite" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_what_one_rank_finds_stops_both_with_its_words(tmp_path):
+    spoils = "_target_:tests.callbacks.test_finite.SpoilsRankOne,place:generator.main.1.running_var,iteration:12"
+    often = ["callbacks.finite.every=5", "callbacks.checkpoints.every=4", f"+callbacks.a={{{spoils}}}", "metrics=none"]
+    options = [*TINY, *often, "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=30"]
+    done = run("train.py", *options, f"data.cache_dir={tmp_path / 'cache'}", f"hydra.run.dir={tmp_path}/r")
+    assert done.returncode == 1
+    assert "Stopped: generator.main.1.running_var is not finite (NaN or infinity), found after 15" in done.stderr
+    assert "Traceback" not in done.stderr
+    with (tmp_path / "r" / "metrics.csv").open() as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(15))
+    assert torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 12
 
 
 @pytest.mark.slow

@@ -40,6 +40,12 @@ class SpoilsOnce(Spoils):
         super().__init__(place, [iteration], math.nan)
 
 
+class SpoilsRankOne(SpoilsOnce):
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_rank == 1:
+            super().on_train_batch_end(trainer, *args)
+
+
 def spoils(place, *iterations, value=math.nan):
     return Spoils(place, list(iterations), value)
 
