@@ -20,7 +20,7 @@ QUICK += [trial for trial in FIRSTS if "generate.py" not in trial.name][::9]
 REST = [trial for trial in TRIALS if trial not in QUICK]
 PACKAGE = sorted((ROOT / "dcgan_lightning").rglob("*.py")) + sorted(ROOT.glob("*.py"))
 FORBIDDEN = {
-    r"torch\.load\((?!.*weights_only=True)": "weights_only=True",
+    r"(?<!safetensors\.)torch\.load\((?!.*weights_only=True)": "weights_only=True",
     r"np\.load\((?!.*allow_pickle=False)": "allow_pickle=False",
     r"allow_pickle=True|weights_only=False\)\.": "",
     r"pickle\.loads?\(|Unpickler\(|joblib|dill\b|shelve|marshal": "",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability import malicious_files, malicious_folders
+from benchmarks.reliability import malicious_files, malicious_folders, malicious_settings
 from benchmarks.reliability.kinds import ROOT
 from benchmarks.reliability.trial import Result, Trial
 
@@ -66,7 +66,7 @@ class Outcome:
 
 def trials() -> list[Trial]:
     """All of them; the first of each file, then every other way to have it read."""
-    files = malicious_files.CARELESS | malicious_files.OTHERS | malicious_files.HARMLESS
+    files = malicious_files.CARELESS | malicious_files.OTHERS | malicious_settings.SETTINGS | malicious_files.HARMLESS
     firsts: list[Trial] = []
     others: list[Trial] = []
     for number, (name, make) in enumerate(files.items()):
@@ -137,7 +137,7 @@ def _readers(name: str) -> list[str]:
         return ["generate.py ckpt_path=", "rebuild.py run="]
     if name in malicious_files.CARELESS:
         return list(READERS)
-    if name in malicious_files.SETTINGS:
+    if name in malicious_settings.SETTINGS:
         return ["train.py ckpt_path="]
     if name.startswith("safetensors"):
         return ["generate.py weights=", "train.py model.generator_weights="]
@@ -147,7 +147,7 @@ def _readers(name: str) -> list[str]:
 def _of_file(name: str, make: Callable[[Path, Path], None], reader: str, suffix: str, good: bool) -> Trial:
     def run(folder: Path) -> Result:
         marker, file = folder / "marker", folder / "run" / "checkpoints" / "last.ckpt"
-        told = [words for named, words in malicious_files.WORDS.items() if name.startswith(named)]
+        told = [words for named, words in malicious_settings.WORDS.items() if name.startswith(named)]
         if "rebuild" not in reader:
             file = folder / f"given{'.safetensors' if name.startswith('safetensors') else suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
