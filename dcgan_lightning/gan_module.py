@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from dcgan_lightning import fitting
 from dcgan_lightning.captured import Captured, CUDAGraphs
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.images import to_float
@@ -22,7 +23,6 @@ from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.optimizers import checked, settle
 from dcgan_lightning.overflow import running_statistics_kept
 from dcgan_lightning.precision import float32_as
-from dcgan_lightning.sampling import eval_mode
 from dcgan_lightning.schedule import DRule, Fakes, Latents, LatentsPolicy, Scalars, Turn, UpdateRatio, logits_of
 from dcgan_lightning.trainer import one_global_step
 from dcgan_lightning.weights import fill, read_weights
@@ -98,7 +98,7 @@ class GANModule(LightningModule):
         self.clip_grad_norm = clip_grad_norm
         self.seed = seed
         self._newest_batch = 0  # real images of the global batch of G's newest update
-        self._refuse_other_norm(batch_norm)
+        fitting.refuse_other_norm(self, batch_norm)
         init(generator)
         init(discriminator)
         for role, path in (("generator", generator_weights), ("discriminator", discriminator_weights)):
@@ -112,14 +112,6 @@ class GANModule(LightningModule):
         self._captured: Captured | None = None
         optimizers = {"optimizer_d": optimizer_d, "optimizer_g": optimizer_g}
         self.make_optimizers = [checked(name, make, lr, cuda_graph) for name, make in optimizers.items()]
-
-    def _refuse_other_norm(self, batch_norm: bool) -> None:
-        there_is = any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in self.modules())
-        if there_is != batch_norm:
-            problem = (
-                f"these networks {'have' if there_is else 'do not have'} BatchNorm; only model=guide leaves a choice"
-            )
-            raise Refusal("model.batch_norm", batch_norm, problem, f"model.batch_norm={str(there_is).lower()}")
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.discriminator, self.generator
@@ -142,23 +134,7 @@ class GANModule(LightningModule):
 
     def refuse_other_images(self, shape: torch.Size, smallest_batch: int) -> None:
         """Refuse networks that do not fit each other, or images (C, H, W) that do not fit, by shape or by number."""
-        if smallest_batch == 1 and any(isinstance(module, nn.BatchNorm1d) for module in self.modules()):
-            problem = "leaves one image for the last batch of an epoch, of which BatchNorm1d has no variance"
-            raise Refusal("data.batch_size", "...", problem, "data.drop_last=true, or another data.batch_size")
-        with torch.no_grad(), eval_mode(self):
-            made = self.generator(torch.zeros(2, self.generator.latent_dim))  # (2, C, H, W)
-            try:
-                fit_each_other = self.discriminator(made).shape == (2,)
-            except RuntimeError:  # a view or a convolution of shapes that do not agree
-                fit_each_other = False
-        if made.shape[1:] != shape or not fit_each_other:
-            raise Refusal(
-                "model",
-                type(self.generator).__module__.rpartition(".")[2],
-                f"images are {list(shape)} (channels, height, width), G makes {list(made.shape[1:])}, "
-                f"and D {'takes those' if fit_each_other else 'takes others'}; all three have to agree",
-                "leave image_size and channels of both networks to the data: data.image_size, data.channels",
-            )
+        fitting.refuse_other_images(self.generator, self.discriminator, shape, smallest_batch)
 
     @property
     def iteration(self) -> int:
