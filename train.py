@@ -51,18 +51,18 @@ def train(cfg: DictConfig) -> None:
     callbacks = [build(cfg, f"callbacks.{name}") for name in made]
     for fid in (callback for callback in callbacks if isinstance(callback, FID)):
         fid.refuse_unfit(data.images)
-    callbacks.append(resuming.RunRecord(told | resuming.trained_on(data, devices)))
+    record = resuming.RunRecord(told | resuming.trained_on(data, devices), resumed)
     with run_folder.claimed(cfg) as folder, own_command_for_other_ranks(folder):
         logger = build(cfg, "logger") if cfg.logger else False
         batches = data.batches(devices)  # in an epoch
-        trainer = build(cfg, "trainer", batches=batches, callbacks=callbacks, logger=logger)
+        trainer = build(cfg, "trainer", batches=batches, callbacks=[record, *callbacks], logger=logger)
         if resumed is not None:
             resuming.refuse_finished(resumed, trainer, batches)
         why = precision.reason(cfg.trainer.precision, cfg.trainer.accelerator)
         run_folder.opening_words(trainer, data, folder, why)
         if resumed is not None:
             run_folder.take_over(resumed, told, trainer, data, folder)
-        with run_folder.recorded(trainer, data, folder, resumed):
+        with run_folder.recorded(trainer, data, folder, resumed), record.restoring():
             trainer.fit(model, datamodule=data, ckpt_path=resumed and resumed.file, weights_only=True)
         run_folder.closing_words(trainer, folder)
 

@@ -17,6 +17,8 @@ from dcgan_lightning.resuming import GROUPS, Resumed, opened
 from dcgan_lightning.settings import CONF, Settings, composed, has, in_hydra, settings_of, targets_of
 
 WEIGHTS = ("model.generator_weights", "model.discriminator_weights")
+# What may have been added for Lightning's Trainer and holds; of all else a user is told that it does not.
+ADDED = ("trainer.benchmark", "trainer.detect_anomaly", "trainer.limit_train_batches")
 ENDLESS = {"trainer.max_steps": None, "trainer.max_epochs": None, "trainer.fraction": 1.0}
 
 
@@ -148,7 +150,7 @@ def _as_overrides(held: Settings, cfg: DictConfig) -> Iterator[str]:
     for option, value in held.items():
         if has(cfg, option):
             yield f"{option}={in_hydra(value)}"
-        elif re.fullmatch(r"trainer\.\w+", option):  # what was added for Lightning's Trainer
+        elif option in ADDED:
             yield f"+{option}={in_hydra(value)}"
 
 

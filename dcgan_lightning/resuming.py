@@ -5,6 +5,7 @@ in a checkpoint is ever imported or called, and no file is written where a check
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,28 @@ class RunRecord(Callback):
 
     Args:
         record: plain values: what :func:`told` and :func:`trained_on` say.
+        resumed: the checkpoint that this run goes on from, if it does.
     """
 
-    def __init__(self, record: dict[str, Any]) -> None:
-        self.record = record
+    def __init__(self, record: dict[str, Any], resumed: Resumed | None) -> None:
+        self.record, self.resumed = record, resumed
+        self.restored = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.resumed is not None and trainer.global_step != self.resumed.iteration:
+            raise ValueError(f"it counts {trainer.global_step} iterations, and says {self.resumed.iteration}")
+        self.restored = True
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Turn what goes wrong before training goes on, whatever states that are none lead to, into a refusal."""
+        try:
+            yield
+        except Exception as error:
+            if self.resumed is None or self.restored or isinstance(error, Refusal):
+                raise
+            problem = f"its state cannot be restored: {type(error).__name__}: {error}"
+            raise Refusal("ckpt_path", self.resumed.file, problem, _anew(self.resumed.file)) from error
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[RUN_KEY] = self.record

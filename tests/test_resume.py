@@ -257,6 +257,17 @@ def test_other_images_of_the_same_number_and_size_are_refused(command, tmp_path)
     assert "8 of 8 images were compared, and are the same" in run.out
 
 
+@pytest.mark.parametrize("key", ["loops", "optimizer_states", "callbacks"])
+def test_a_state_that_is_none_is_refused(command, trained, tmp_path, key):
+    checkpoint = last(trained.folder)
+    checkpoint[key] = {"SampleGrid": 5, "fit_loop": {}}
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    run = command("train", f"ckpt_path={tmp_path}/x.ckpt", "trainer.max_steps=13", "metrics=none")
+    assert run.code == 2, run.err
+    assert "Traceback" not in run.err
+    assert f"ckpt_path={tmp_path}/x.ckpt: its state cannot be restored" in run.err
+
+
 def test_last_is_the_newest_run_or_none_is_started(command):
     nothing = command.tiny("ckpt_path=last", "metrics=none")
     assert_refused(nothing, "ckpt_path=last", "dcgan_small_mnist_mini")
