@@ -49,7 +49,7 @@ def test_what_goes_wrong_in_any_way_is_a_loss_with_its_folder_kept_and_the_other
     assert "time.sleep(60) still ran" in orphan
     assert after_all == ""
     kept = [re.search(r"\[(.*)\]", loss)[1] for loss in (said, raised, exited, hung, orphan)]
-    assert all(Path(folder, "made").exists() for folder in kept)
+    assert all(Path(folder, "trial", "made").exists() for folder in kept)
     assert sorted(map(str, tmp_path.glob("reliability_*"))) == sorted(kept)
     lines = "\n".join(page.table(campaign(tmp_path)))
     assert "| bad | go wrong | 6 | 3 | 5 |" in lines

@@ -1,5 +1,6 @@
 """docs/reliability.md's table: of each kind how many trials, faults and losses, and every loss by itself."""
 
+import re
 from collections.abc import Iterator
 
 from benchmarks.reliability.campaign import Campaign
@@ -38,4 +39,4 @@ def _when(records: list[Record]) -> str:
 
 
 def _one_line(words: str) -> str:
-    return " ".join(words.partition(" [")[0].split())
+    return " ".join(re.sub(r" \[\S+\]$", "", words).split())  # without the folder, which is this machine's

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +38,7 @@ class Worker:
         self.job = json.dumps({"kind": kind, "options": asdict(options), "kinds": kinds, "parent": os.getpid()})
         self.log = log
         self.mark = uuid.uuid4().hex
+        self.temporary = Path(tempfile.mkdtemp(prefix="reliability_worker_"))  # trials see nobody else's files in it
         self.process: subprocess.Popen[bytes] | None = None
 
     def do(self, name: str, limit: float) -> Result:
@@ -48,14 +48,17 @@ class Worker:
             name: of the trial.
             limit: seconds that it may take.
         """
-        folder = Path(tempfile.mkdtemp(prefix="reliability_"))
-        result = self._answer(json.dumps({"name": name, "folder": str(folder)}), limit)
+        folder = Path(
+            tempfile.mkdtemp(prefix="reliability_")
+        )  # private, so that nothing else appears beside the trial's
+        (folder / "trial").mkdir()
+        result = self._answer(json.dumps({"name": name, "folder": str(folder / "trial")}), limit)
         if left := self._left_over():
             words = f"{', '.join(left)} still ran {GRACE:.0f} s later"
             result = Result(result.faults, f"{result.loss}; {words}" if result.loss else words)
         if result.loss:
             return Result(result.faults, f"{result.loss} [{folder}]")
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         return result
 
     def close(self) -> None:
@@ -64,6 +67,7 @@ class Worker:
         if self.process is not None:
             self.process.communicate()
             self.process = None
+        _remove(self.temporary)
 
     def interrupt(self) -> None:
         """The same from another thread: a trial under way comes to an end."""
@@ -89,7 +93,8 @@ class Worker:
         return Result(0, f"not done after {limit:.0f} s" if code is None else f"ended the process, with {code}")
 
     def _start(self) -> None:
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, MARK: self.mark}
+        self.temporary.mkdir(exist_ok=True)
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, MARK: self.mark, "TMPDIR": str(self.temporary)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, self.job],
@@ -124,6 +129,10 @@ def _marked(mark: str) -> dict[int, str]:
             if command and not any(helper in command for helper in HELPERS):  # a zombie has none
                 found[int(process.name)] = command[:200]
     return found
+
+
+def _remove(folder: Path) -> None:
+    subprocess.run(["rm", "-rf", str(folder)], check=False)  # shutil's goes no deeper than Python's recursion
 
 
 def _kill(*processes: int) -> None:
