@@ -57,12 +57,12 @@ def trials() -> list[Trial]:
 def _train(signum: signal.Signals, target: str, workers: int, folder: Path) -> Result:
     options = [f"trainer.max_steps={LENGTH}", f"data.num_workers={workers}", "callbacks.fid.every=60"]
     with Run(folder / "run", folder, *SMALL, *options, _devices(target)) as run:
-        if problem := _wait_for(run, lambda: _rows(run) >= 3):
+        if problem := wait_for(run, lambda: rows_of(run) >= 3):
             return Result(0, problem)
         time.sleep(random.Random(f"stop {signum} {target} {workers}").uniform(0, 0.5))
-        loss = "; ".join([*_stop(run, signum, target), *_left(run, signum)])
-    if loss:
-        return Result(1, loss)
+        loss = [*stop(run, signum, target), *left(run, signum, finished=rows_of(run) == LENGTH)]
+    if loss or rows_of(run) == LENGTH:
+        return Result(int(rows_of(run) < LENGTH), "; ".join(loss))
     with Run(folder / "resumed", folder, *SMALL, *options, _devices(target), f"ckpt_path={run.folder}") as going_on:
         if going_on.wait() != 0:
             return Result(1, f"going on ended with {going_on.process.returncode}: {going_on.words}")
@@ -73,12 +73,12 @@ def _fid(signum: signal.Signals, target: str, folder: Path) -> Result:
     """A slow FID after iteration 9, in the middle of which the signal comes."""
     options = ["callbacks.fid.every=10", "callbacks.fid.num_samples=200000", "trainer.max_steps=1000"]
     with Run(folder / "run", folder, *SMALL, *options, _devices(target)) as run:
-        if problem := _wait_for(run, lambda: _rows(run) >= 10):
+        if problem := wait_for(run, lambda: rows_of(run) >= 10):
             return Result(0, problem)
         time.sleep(1.0)
         if (run.folder / "fid.csv").exists():
             return Result(0, "the FID was too fast for the signal")
-        loss = [*_stop(run, signum, target), *_left(run, signum)]
+        loss = [*stop(run, signum, target), *left(run, signum)]
     if not loss and iterations_in(run.last) != 10:
         loss.append(f"the FID was not given up: the checkpoint has {iterations_in(run.last)} iterations")
     if (run.folder / "fid.csv").exists():
@@ -95,10 +95,10 @@ def _decoding(signum: signal.Signals, target: str, folder: Path) -> Result:
     data = ["data=image_folder", "data.digit=null", f"data.root={folder / 'images'}", "metrics=none"]
     options = [*SMALL, *data, "data.image_size=32", "callbacks.fid.num_samples=64", "trainer.max_steps=2"]
     with Run(folder / "run", folder, *options) as run:
-        if problem := _wait_for(run, lambda: any(folder.glob("cache/**/*.part"))):
+        if problem := wait_for(run, lambda: any(folder.glob("cache/**/*.part"))):
             return Result(0, problem)
         time.sleep(0.5)
-        loss = _stop(run, signum, target)
+        loss = stop(run, signum, target)
     if "Traceback" in run.said:
         loss.append(f"it says more than a message: {run.words}")
     if not any(folder.glob("cache/**/*.part")):
@@ -112,12 +112,12 @@ def _decoding(signum: signal.Signals, target: str, folder: Path) -> Result:
 def _figures(signum: signal.Signals, target: str, folder: Path) -> Result:
     options = ["trainer.max_steps=30", "callbacks.grid.every=1", "callbacks.fid.every=30", FIGURES]
     with Run(folder / "run", folder, *SMALL, *options) as run:
-        if problem := _wait_for(run, lambda: run.last.is_file() and any(run.folder.glob("generator.*"))):
+        if problem := wait_for(run, lambda: run.last.is_file() and any(run.folder.glob("generator.*"))):
             return Result(0, problem)
-        loss = _stop(run, signum, target)
+        loss = stop(run, signum, target)
         if run.process.returncode == 0:
             return Result(0)  # it had ended before
-        loss += _left(run, signum)
+        loss += left(run, signum, finished=True)
     rebuild = [sys.executable, str(ROOT / "rebuild.py"), f"run={run.folder}"]
     done = subprocess.run(rebuild, cwd=folder, capture_output=True, text=True, check=False)
     made = {path.name for path in run.folder.iterdir()}
@@ -130,14 +130,14 @@ def _figures(signum: signal.Signals, target: str, folder: Path) -> Result:
 def _kill(target: str, folder: Path) -> Result:
     options = ["trainer.max_steps=100000", "data.num_workers=2"]
     with Run(folder / "run", folder, *SMALL, *options, _devices(target)) as run:
-        if problem := _wait_for(run, lambda: _rows(run) >= 3):
+        if problem := wait_for(run, lambda: rows_of(run) >= 3):
             return Result(0, problem)
         os.kill(_rank_1(run) if target == "rank_1" else run.process.pid, signal.SIGKILL)
         loss = [] if run.ended(LIMIT) else [f"rank 0 still ran after {LIMIT:.0f} s"]
         if run.process.returncode == 0:
             loss.append("it exits with 0")
-        if left := _others(run, within=LIMIT):
-            loss.append(f"{len(left)} processes of it still run after {LIMIT:.0f} s")
+        if there := _others(run, within=LIMIT):
+            loss.append(f"{len(there)} processes of it still run after {LIMIT:.0f} s")
     return Result(1, "; ".join(loss))
 
 
@@ -145,7 +145,7 @@ def _devices(target: str) -> str:
     return f"trainer.devices={TARGETS[target]}"
 
 
-def _wait_for(run: Run, moment: Callable[[], bool]) -> str:
+def wait_for(run: Run, moment: Callable[[], bool]) -> str:
     """Wait until the moment has come; why it will not, if that is so."""
     until = time.monotonic() + PATIENCE
     while not moment():
@@ -155,7 +155,7 @@ def _wait_for(run: Run, moment: Callable[[], bool]) -> str:
     return ""
 
 
-def _stop(run: Run, signum: signal.Signals, target: str) -> list[str]:
+def stop(run: Run, signum: signal.Signals, target: str) -> list[str]:
     """Send the signal; what went wrong with the end of the run."""
     began = time.monotonic()
     if target in ("group", "both_ranks"):
@@ -169,25 +169,25 @@ def _stop(run: Run, signum: signal.Signals, target: str) -> list[str]:
         problems.append(f"it took {seconds:.1f} s to end")
     if run.process.returncode != 128 + signum:
         problems.append(f"it exits with {run.process.returncode}: {run.words}")
-    if left := _others(run, within=0.5):
-        problems.append(f"{len(left)} processes of it still run")
+    if there := _others(run, within=0.5):
+        problems.append(f"{len(there)} processes of it still run")
     if "rank 1 " in run.said:  # what it says of a rank that ended otherwise
         problems.append(f"another rank ended otherwise: {run.words}")
     return problems
 
 
-def _left(run: Run, signum: signal.Signals) -> Iterator[str]:
-    """What is wrong with what a stopped run left."""
+def left(run: Run, signum: signal.Signals, finished: bool = False) -> Iterator[str]:
+    """What is wrong with what a stopped run left; one that had finished training cannot be gone on with."""
     record = json.loads((run.folder / "run.json").read_text())
     if record["status"] != "stopped" or record["error"] != f"{signum.name} after {record['iterations']} iterations":
         yield f"run.json says {record['status']}: {record['error']}"
     yield from flaws(run.folder, record["iterations"])
     for words in ("ckpt_path=", "rebuild.py", "last.ckpt"):
-        if words not in run.said and record["iterations"] < LENGTH:
+        if words not in run.said and not (finished and words == "ckpt_path="):
             yield f"it does not say {words}"
 
 
-def _rows(run: Run) -> int:
+def rows_of(run: Run) -> int:
     with suppress(OSError):
         return (run.folder / "metrics.csv").read_text().count("\n") - 1
     return 0
@@ -228,9 +228,15 @@ def _status(process: int) -> tuple[str, int, int]:
 
 
 @functools.cache
+def _place() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()  # goes with the process
+
+
+@functools.cache
 def _uninterrupted(devices: int) -> Path:
     """The folder of a run that nothing stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="uninterrupted_"))
+    folder = Path(_place().name) / str(devices)
+    folder.mkdir()
     options = [f"trainer.max_steps={LENGTH}", f"trainer.devices={devices}", "callbacks.fid.every=60"]
     with Run(folder / "run", folder, *SMALL, *options) as run:
         if run.wait() != 0:
