@@ -25,10 +25,10 @@ def train(cfg: DictConfig) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips; what matters is said below
     keep_freed_memory()
     look_for_gpus_once()
+    strategies.refuse_unfit(OmegaConf.select(cfg, "trainer.strategy", default="auto"))  # an object's config too
     check_options(cfg)
     asked = OmegaConf.to_container(OmegaConf.masked_copy(cfg.trainer, ["accelerator", "devices", "num_nodes"]))
     devices = world_size(**asked)
-    strategies.refuse_unfit(cfg.trainer.strategy)
     captured.refuse_unfit(cfg.model.cuda_graph, cfg.trainer, devices)
     memory.refuse_too_much(cfg, devices // cfg.trainer.num_nodes)
     if not 0 <= cfg.seed < 2**32:
