@@ -1,5 +1,6 @@
 """The networks' weights by themselves, without optimizers: files that any program with PyTorch can load."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,19 @@ from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.trainer import epochs_done
 from dcgan_lightning.whole_files import written_whole
 
-WRITERS: dict[str, Callable[[dict[str, Tensor], Path], None]] = {
-    ".safetensors": safetensors.torch.save_file,
-    ".pth": torch.save,
-}
+
+def _safetensors(state: dict[str, Tensor], path: Path) -> None:
+    path.write_bytes(safetensors.torch.save(state))
+
+
+def _pth(state: dict[str, Tensor], path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getbuffer())
+
+
+# By way of bytes: what the libraries' own writers raise on a full disk is no OSError.
+WRITERS: dict[str, Callable[[dict[str, Tensor], Path], None]] = {".safetensors": _safetensors, ".pth": _pth}
 
 
 class Weights(Callback):

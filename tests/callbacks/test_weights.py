@@ -124,3 +124,11 @@ def test_the_weights_of_a_run_are_those_of_its_last_checkpoint(trained):
 def test_the_options_are_named_as_they_are_typed(command):
     assert_refused(command.tiny("save_every=0"), "save_every=0", "at least 1")
     assert_refused(command.tiny("export_pth=7"), "export_pth=7", "bool")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_full_disk_is_an_oserror(suffix):
+    write = sys.modules["dcgan_lightning.callbacks.weights"].WRITERS[suffix]
+    with pytest.raises(OSError, match="No space left"):
+        write({"weight": torch.zeros(3)}, Path("/dev/full"))
