@@ -141,7 +141,7 @@ def _reach(run: Run, watch: Watch, saves: int, halfway: bool) -> None:
     while run.process.poll() is None and watch.saves < saves:
         time.sleep(0.001)
         watch.look()
-    while halfway and run.process.poll() is None and not any(run.last.parent.glob(".unfinished_*.ckpt")):
+    while halfway and run.process.poll() is None and not run.saving():
         time.sleep(0.0005)
 
 

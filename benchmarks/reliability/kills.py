@@ -11,6 +11,7 @@ from benchmarks.reliability.trial import Result, Trial
 from dcgan_lightning.errors import Refusal
 
 LONGEST = 2.0  # seconds from the first checkpoint to the kill, which are several saves
+IN_SAVE = 0.06  # seconds more, in half of the trials, from the beginning of the next save to the kill
 GO_ON_EVERY = 5  # trials
 
 
@@ -25,6 +26,7 @@ def trials(seed: int, count: int) -> list[Trial]:
 def _kill(folder: Path, seed: int, number: int, go_on: bool) -> Result:
     drawn = random.Random(f"kill {seed} {number}")
     delay, every, fid = drawn.uniform(0, LONGEST), drawn.choice([1, 2]), drawn.choice([3, 5])
+    in_save, further = drawn.random() < 0.5, drawn.uniform(0, IN_SAVE)
     intervals = [f"callbacks.checkpoints.every={every}", f"callbacks.fid.every={fid}", "trainer.max_steps=100000"]
     with Run(folder / "run", folder, *intervals) as run:
         if problem := run.wait_for_checkpoint():
@@ -34,11 +36,13 @@ def _kill(folder: Path, seed: int, number: int, go_on: bool) -> Result:
         while time.monotonic() < moment:
             watch.look()
             time.sleep(min(0.002, max(0, moment - time.monotonic())))
+        while in_save and run.process.poll() is None and not run.saving():
+            watch.look()
+        time.sleep(further if in_save else 0)
         code = run.kill()
     if code != -signal.SIGKILL:
         return Result(0, f"the run had ended by itself, with {code}: {run.words}")
-    halfway = any((run.folder / "checkpoints").glob(".unfinished_*"))
-    print(f"{watch.saves} saves seen, killed {'while saving' if halfway else 'between two saves'}")
+    print(f"{watch.saves} saves seen, killed {'while saving' if run.saving() else 'between two saves'}")
     try:
         problems = [*flaws(run.folder, watch.iteration())]
     except Refusal as refusal:

@@ -90,6 +90,10 @@ class Run:
             time.sleep(0.001)
         return ""
 
+    def saving(self) -> bool:
+        """Whether a save is under way, or was when the run was killed."""
+        return any(self.last.parent.glob(".unfinished_*.ckpt"))
+
     def ended(self, within: float) -> bool:
         """Whether it ended within so many seconds."""
         with suppress(subprocess.TimeoutExpired):
