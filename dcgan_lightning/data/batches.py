@@ -61,7 +61,7 @@ class Batches(Sampler[Indices]):
 
     def go_on_after(self, batches: int) -> None:
         """Begin where a run stood that has trained on so many batches since its first epoch."""
-        self._begun, self._trained_on = divmod(batches, len(self))
+        self._begun, self._trained_on = divmod(batches, max(1, len(self)))
         self.epoch = self._begun
 
     def set_epoch(self, epoch: int) -> None:

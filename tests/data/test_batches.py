@@ -88,3 +88,21 @@ def test_draws_with_replacement_come_from_all_images_and_differ_between_epochs()
         # Of n images drawn n times, a fraction 1 - 1/e is seen: 0.632, with a standard deviation of 0.007.
         assert 0.60 < len(set(indices)) / 2000 < 0.66
     assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("kind", [Shuffled, DrawnWithReplacement])
+@pytest.mark.parametrize(("world_size", "rank"), [(1, 0), (3, 1)])
+def test_a_sampler_goes_on_with_the_batch_after_the_last(kind, world_size, rank):
+    def sampler():
+        return kind(40, 4, world_size, rank, 5, False, CPU)
+
+    def epochs(samples, first):
+        for number in range(first, 3):
+            samples.set_epoch(number)
+            yield from (batch.tolist() for batch in samples)
+
+    whole = list(epochs(sampler(), 0))
+    for batches in range(len(whole)):
+        resumed = sampler()
+        resumed.go_on_after(batches)
+        assert list(epochs(resumed, batches // len(resumed))) == whole[batches:]

@@ -41,7 +41,7 @@ def numbered(count, rank=0, world_size=1, **changes):
     module.count = count
     module.setup()
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank, strategy=strategy)
+    module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank, strategy=strategy, global_step=0)
     return module
 
 
