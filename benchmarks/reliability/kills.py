@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from benchmarks.reliability.runs import Run, Watch, flaws, flaws_of_going_on
+from benchmarks.reliability.runs import PATIENCE, Run, Watch, flaws, flaws_of_going_on
 from benchmarks.reliability.trial import Result, Trial
 from dcgan_lightning.errors import Refusal
 
@@ -36,7 +36,7 @@ def _kill(folder: Path, seed: int, number: int, go_on: bool) -> Result:
         while time.monotonic() < moment:
             watch.look()
             time.sleep(min(0.002, max(0, moment - time.monotonic())))
-        while in_save and run.process.poll() is None and not run.saving():
+        while in_save and not run.saving() and not run.ended(within=0) and time.monotonic() < moment + PATIENCE:
             watch.look()
         time.sleep(further if in_save else 0)
         code = run.kill()

@@ -40,6 +40,7 @@ class Worker:
         self.mark = uuid.uuid4().hex
         self.temporary = Path(tempfile.mkdtemp(prefix="reliability_worker_"))  # trials see nobody else's files in it
         self.process: subprocess.Popen[bytes] | None = None
+        self.interrupted = False
 
     def do(self, name: str, limit: float) -> Result:
         """Run one trial in an empty folder, which stays where something was lost, and see that nothing stays running.
@@ -56,21 +57,25 @@ class Worker:
         if left := self._left_over():
             words = f"{', '.join(left)} still ran {GRACE:.0f} s later"
             result = Result(result.faults, f"{result.loss}; {words}" if result.loss else words)
-        if result.loss:
+        if result.loss and not self.interrupted:
             return Result(result.faults, f"{result.loss} [{folder}]")
         _remove(folder)
         return result
 
     def close(self) -> None:
         """End the process, and all that its trials started."""
-        self.interrupt()
+        self._kill_all()
         if self.process is not None:
             self.process.communicate()
             self.process = None
         _remove(self.temporary)
 
     def interrupt(self) -> None:
-        """The same from another thread: a trial under way comes to an end."""
+        """The same from another thread: a trial under way comes to an end, and leaves nothing."""
+        self.interrupted = True
+        self._kill_all()
+
+    def _kill_all(self) -> None:
         _kill(*_marked(self.mark))
         if self.process is not None:
             self.process.kill()
