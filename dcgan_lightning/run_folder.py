@@ -18,9 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import resuming, signals
 from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.curves import RESUMED_FROM, carry_over
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
+from dcgan_lightning.finding import LAST
 from dcgan_lightning.signals import Stopped
 from dcgan_lightning.trainer import total_iterations
 from dcgan_lightning.whole_files import written_whole
@@ -125,7 +127,7 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
     if trainer.is_global_zero:
         _write_json(folder, {"status": "running", "error": None, "first_iteration": first})
     try:
-        with signals.named_as_cause():
+        with signals.named_as_cause(), _shortage_in_words(folder):
             yield
     except BaseException as error:
         problem = error
@@ -140,6 +142,20 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
             _write_record(folder, problem, record, trainer.precision)
             if isinstance(problem, Stopped):
                 words_of_a_stop(trainer, folder)
+
+
+@contextmanager
+def _shortage_in_words(folder: Path) -> Iterator[None]:
+    """Say, where a disk is so full that a run cannot go on, what of it is there, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        last = folder / "checkpoints" / LAST
+        there = f"{last} or the one before it is whole" if last.is_file() else "no checkpoint is there yet"
+        remedy = f"make space, then python train.py {f'ckpt_path={folder}' if last.is_file() else '...'}"
+        raise NoSpaceError(f"{error}: a file of this run does not fit; {there}\n  Remedy: {remedy}") from error
 
 
 def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float) -> dict[str, int | float | None]:

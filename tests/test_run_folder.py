@@ -1,8 +1,10 @@
 """Run folders: one a run, whatever starts at the same time, and none for a run that was refused."""
 
 import contextlib
+import errno
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -195,3 +197,22 @@ def test_errors_in_words():
         except KeyboardInterrupt:
             raise SystemExit(1)  # noqa: B904 - as Lightning does
     assert in_words(caught.value) == "interrupted"
+
+
+def test_a_disk_without_room_for_a_row_says_what_is_left_and_what_to_do(command, monkeypatch):
+    def fetch(self, trainer):
+        if trainer.global_step > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.csv")
+
+    monkeypatch.setattr("dcgan_lightning.callbacks.scalars.Scalars._fetch", fetch)
+    run = command.tiny(
+        "trainer.max_steps=9", "callbacks.checkpoints.every=2", "callbacks.scalars.fetch_every=1", "metrics=none"
+    )
+    assert run.code == 1
+    assert "No space left on device" in run.err
+    assert "Traceback" not in run.err
+    assert f"{run.folder}/checkpoints/last.ckpt or the one before it is whole" in run.err
+    assert f"python train.py ckpt_path={run.folder}" in run.err
+    assert json.loads((run.folder / "run.json").read_text())["status"] == "failed"
+    monkeypatch.undo()
+    assert command("train", f"ckpt_path={run.folder}", "trainer.max_steps=6").code == 0
