@@ -16,7 +16,7 @@ def lost(tmp_path, seed, count):
 
 
 def test_some_command_lines(tmp_path):
-    assert lost(tmp_path, seed=0, count=16) == []
+    assert lost(tmp_path, seed=0, count=8) == []
 
 
 @pytest.mark.slow

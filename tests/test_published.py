@@ -164,6 +164,7 @@ def test_a_batch_of_one_image_is_refused_where_batch_norm_needs_two(command):
     assert_refused(run, "data.batch_size", "one image for the last batch", "data.drop_last=true")
 
 
+@pytest.mark.slow
 def test_the_four_ratios_in_one_command_end_in_a_table_and_a_figure(command):
     ratios = "experiment=anime_ratio_5_1,anime_ratio_1_1,anime_ratio_1_5,anime_ratio_long"
     images = ("data=mnist_mini", "data.channels=3", "data.batch_size=8", "data.digit=8")

@@ -40,10 +40,8 @@ def test_ranks_keep_bitwise_equal_weights_and_draw_different_latents(trained_by)
         assert not torch.isin(one.contiguous(), two.contiguous()).any()
 
 
-@pytest.mark.parametrize(
-    ("d_every", "g_every"),
-    [(1, 1), pytest.param(1, 5, marks=pytest.mark.slow), pytest.param(5, 1, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("d_every", "g_every"), [(1, 1), (1, 5), (5, 1)])
 def test_two_ranks_equal_one_process_on_the_whole_batch(trained_by, d_every, g_every):
     (alone,), (first, second) = (trained_by(devices, "plain", d_every, g_every) for devices in (1, 2))
     assert len(alone["latents"]) == 20

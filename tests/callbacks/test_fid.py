@@ -329,6 +329,7 @@ def test_impossible_options_are_refused(option):
         FID(**arguments)
 
 
+@pytest.mark.slow
 def test_two_ranks_find_the_value_of_one(tmp_path):
     """Frozen weights, so that nothing but the ranks differs; numbers that two ranks cannot share evenly."""
     table = {}
