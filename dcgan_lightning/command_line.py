@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -36,35 +37,37 @@ def completed(arguments: list[str]) -> list[str]:
         Refusal: there is no such checkpoint, or it was made with a choice that ``conf/`` does not have.
     """
     try:
-        typed = {word: OverridesParser.create().parse_override(word) for word in arguments if not word.startswith("-")}
-    except HydraException:
+        flags = get_args_parser().parse_args(arguments)
+        given = [OverridesParser.create().parse_override(word) for word in flags.overrides]
+    except (SystemExit, HydraException):
         return arguments  # Hydra says what is wrong with them
-    given = list(typed.values())
     path = next((override for override in given if override.key_or_group == "ckpt_path"), None)
     if path is None or path.value() is None:
         return arguments
     if path.is_sweep_override():
         problem = "one command goes on from one checkpoint"
         raise Refusal("ckpt_path", str(path.input_line).partition("=")[2], problem, "a command for each of them")
-    for weights in (
-        override for override in given if override.key_or_group in WEIGHTS and override.value() is not None
-    ):
+    for flag in ("config_dir", "config_name", "config_path"):
+        if (value := getattr(flags, flag)) is not None:
+            problem = "what a checkpoint's run was told is laid over conf/, and over nothing else"
+            raise Refusal(f"--{flag.replace('_', '-')}", value, problem, "copy what is needed to conf/")
+    for weights in (o for o in given if o.key_or_group in WEIGHTS and o.value() is not None):
         problem = "the checkpoint has weights of its own, which would take the place of these"
         raise Refusal(weights.key_or_group, weights.get_value_element_as_str(), problem, "leave out that or ckpt_path")
     named = str(path.value())
     if named == "last" and not Path(named).exists():
-        named = str(checkpoints.newest_run(_runs(arguments)))
+        named = str(checkpoints.newest_run(_runs(flags.overrides)))
     resumed = opened(named)
     held = [*_choices(resumed, given), *_settings(resumed, given)]
-    at = next((place for place, word in enumerate(arguments) if word in typed), 0)  # flags come before all overrides
-    own = [word for word in arguments[at:] if word != path.input_line]
-    return [*arguments[:at], *held, *own, f"ckpt_path={in_hydra(str(resumed.file))}"]
+    before = [word for word in arguments if word not in flags.overrides]  # which come in one piece
+    own = [word for word in flags.overrides if word != path.input_line]
+    return [*before, *held, *own, f"ckpt_path={in_hydra(str(resumed.file))}"]
 
 
-def _runs(arguments: list[str]) -> Path:
+def _runs(overrides: list[str]) -> Path:
     """The folder that the folder of this command's run would be made in."""
     wanted = [
-        word for word in arguments if re.match(r"(\w+|hydra\.run\.dir)=", word) and not word.startswith("ckpt_path=")
+        word for word in overrides if re.match(r"(\w+|hydra\.run\.dir)=", word) and not word.startswith("ckpt_path=")
     ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", wanted, return_hydra_config=True)
@@ -103,7 +106,8 @@ def _settings(resumed: Resumed, given: list[Override]) -> list[str]:
     typed = _lines(override for override in given if override.key_or_group in GROUPS)
     before = composed(_as_choices(resumed.run["choices"]))[0]
     cfg = composed([*_choices(resumed, given), *typed])[0]
-    named = [override.key_or_group for override in given]
+    recorded = resumed.run["choices"].items()  # giving a choice that holds anyway gives nothing
+    named = [o.key_or_group for o in given if o.is_sweep_override() or (o.key_or_group, o.value()) not in recorded]
 
     def is_given(option: str) -> bool:
         return any(option == name or option.startswith(f"{name}.") for name in named)

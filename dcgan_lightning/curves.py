@@ -36,21 +36,25 @@ def read_curves(folder: Path) -> Curves:
     return _columns(folder / METRICS)
 
 
-def carry_over(parent: Path, folder: Path, iterations: int) -> bool:
+def carry_over(parent: Path, folder: Path, iterations: int) -> str:
     """Begin a run's tables with the rows of the run that it goes on from, up to the iterations done in a checkpoint.
 
     Returns:
-        Whether there were scalars to carry over.
+        Which rows of the scalars were not there, in words; empty where all were.
     """
+    scalars: set[int] = set()
     for name, after in CARRIED_OVER.items():
         if (parent / name).is_file():
             lines = (parent / name).read_bytes().splitlines(keepends=True)
-            kept = [
-                line for line in lines[1:] if (number := _number(line)) is not None and number + after <= iterations
-            ]
+            numbered = [(number, line) for line in lines[1:] if (number := _number(line)) is not None]
+            kept = [(number, line) for number, line in numbered if number + after <= iterations]
             with written_whole(folder / name) as path:
-                path.write_bytes(b"".join(lines[:1] + kept))
-    return (folder / METRICS).is_file()
+                path.write_bytes(b"".join([*lines[:1], *(line for _, line in kept)]))
+            scalars |= {number for number, _ in kept} if name == METRICS else set()
+    if not scalars:
+        return f"there is no {parent / METRICS} to begin with: the curves begin here"
+    lacking = sorted(set(range(iterations)) - scalars)
+    return f"{parent / METRICS} lacks {len(lacking)} rows, the first of iteration {lacking[0]}" if lacking else ""
 
 
 def _number(line: bytes) -> int | None:

@@ -104,7 +104,8 @@ def told(cfg: DictConfig) -> dict[str, Any]:
 
 def trained_on(data: ImageDataModule, devices: int) -> dict[str, Any]:
     """What a run's checkpoints say of its images: the data set, and how many make a batch of all devices."""
-    return {"data": data.identity(), "global_batch": data.batch_size * devices}
+    place = {"cache_dir": str(data.cache_dir)}  # only to be told of
+    return {"data": data.identity() | place, "global_batch": data.batch_size * devices}
 
 
 def opened(path: str) -> Resumed:
@@ -182,6 +183,11 @@ def words(resumed: Resumed, now: Mapping[str, Any], data: ImageDataModule) -> It
     for option in resumed.run["settings"]:
         if option not in now["settings"] and option.partition(".")[0] not in others:
             yield f"{option} of that run does not hold; give it again if it is to"
+    if resumed.run["data"].get("cache_dir") != str(data.cache_dir):
+        yield (
+            f"data.cache_dir is {data.cache_dir}, and was {resumed.run['data'].get('cache_dir')}: where it has no "
+            "statistics of the real images, they are computed anew, which may change the last digits of FIDs"
+        )
     if resumed.run["data"].get("fingerprint") != data.fingerprint:
         yield (
             "the files of the images have another place, name, size or date than they had; "

@@ -27,6 +27,8 @@ from dcgan_lightning.signals import Stopped
 from dcgan_lightning.trainer import total_iterations
 from dcgan_lightning.whole_files import written_whole
 
+WEIGHTS = ("model.generator_weights=", "model.discriminator_weights=")  # which a checkpoint has itself
+
 
 @contextmanager
 def claimed(cfg: DictConfig) -> Iterator[Path]:
@@ -109,8 +111,10 @@ def take_over(
     print(f"goes on from  {resumed.file}, {resumed.iteration} iterations")
     for sentence in resuming.words(resumed, told, data):
         print(f"              {sentence}")
-    if resumed.folder is None or not carry_over(resumed.folder, folder, resumed.iteration):
-        print("              no metrics.csv lies beside that checkpoint: the curves begin here", flush=True)
+    run = resumed.folder
+    lacking = carry_over(run, folder, resumed.iteration) if run else "it lies in no run folder: the curves begin here"
+    if lacking:
+        print(f"              {lacking}", flush=True)
 
 
 @contextmanager
@@ -231,27 +235,30 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
     """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
     signals.leave_broken_pipes()
     here = shown(folder)
-    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())  # interpolations as typed
-    again = ["python", "train.py", *map(str, overrides)]
+    again = [f"ckpt_path={here}", *_overrides(folder, "ckpt_path=", *WEIGHTS)]
     print(f"\nrun folder    {here}")
     if (folder / "checkpoints" / "last.ckpt").is_file():
         print(f"checkpoint    {here}/checkpoints/last.ckpt")
         print(f"pictures      {shlex.join(['python', 'rebuild.py', f'run={here}'])}", flush=True)
-        kept = [word for word in again if not word.startswith("ckpt_path=")]
-        again = [*kept[:2], f"ckpt_path={here}", *kept[2:]]
+    else:
+        again = _overrides(folder)
     if trainer.global_step < total_iterations(trainer):
-        print(f"go on         {shlex.join(again)}", flush=True)
+        print(f"go on         {shlex.join(['python', 'train.py', *again])}", flush=True)
 
 
 def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
-    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())  # interpolations as typed
     length = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
-    replaced = ("ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=", "trainer.fraction=")
-    kept = [override for override in map(str, overrides) if not override.startswith(replaced)]
+    kept = _overrides(folder, "ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=", "trainer.fraction=", *WEIGHTS)
     # What an experiment sets would end the run earlier.
     freed = [] if length.max_epochs is None else ["trainer.max_epochs=null"]
     freed += [] if length.fraction == 1 else ["trainer.fraction=1"]
     return [*kept, f"trainer.max_steps={max_steps}", *freed]
+
+
+def _overrides(folder: Path, *but: str) -> list[str]:
+    """Those of a run as they were typed, interpolations too, except those that begin so."""
+    words = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    return [word for word in map(str, words) if not word.startswith(but)]
 
 
 def shown(folder: Path) -> str:

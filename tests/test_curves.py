@@ -78,14 +78,14 @@ def test_rows_are_carried_over_up_to_the_checkpoint_as_they_are(tmp_path):
         b"iteration,loss_d\r\n" + b"".join(b"%d,0.5\r\n" % i for i in range(9)) + b"9,0."
     )
     (parent / "fid.csv").write_bytes(b"iteration,tag\r\n" + b"".join(b"%d,t\r\n" % i for i in (3, 6, 9)))
-    assert carry_over(parent, folder, 6)
+    assert carry_over(parent, folder, 6) == ""
     assert (folder / "metrics.csv").read_bytes() == b"iteration,loss_d\r\n" + b"".join(
         b"%d,0.5\r\n" % i for i in range(6)
     )
     assert (folder / "fid.csv").read_bytes() == b"iteration,tag\r\n3,t\r\n6,t\r\n"
-    assert carry_over(parent, folder, 100)
+    assert carry_over(parent, folder, 100).endswith("lacks 91 rows, the first of iteration 9")
     assert (folder / "metrics.csv").read_bytes().endswith(b"\r\n8,0.5\r\n")  # a kill cut the next one off
-    assert not carry_over(tmp_path / "nowhere", tmp_path, 6)
+    assert "the curves begin here" in carry_over(tmp_path / "nowhere", tmp_path, 6)
 
 
 @pytest.mark.parametrize("resumed_from", ["gone", "second"])  # the folder itself, too

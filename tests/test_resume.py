@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from PIL import Image
 
 from dcgan_lightning.command_line import completed
 from dcgan_lightning.data.batches import Batches
+from dcgan_lightning.errors import Refusal
 from dcgan_lightning.settings import in_hydra, is_kept, settings_of
 from tests.conftest import TINY, assert_refused
 from tests.support import ROOT, composed
@@ -330,3 +333,51 @@ def test_settings_are_plain_values_by_their_options(tmp_path):
     assert not left_out & set(known)  # places, and what is taken from another option
     assert not any("_target_" in option for option in known)
     assert all(is_kept(option, value) for option, value in known.items())
+
+
+def printed_to_go_on(run):
+    (words,) = re.findall(r"^go on +python train\.py (.*)$", run.out, re.MULTILINE)
+    return shlex.split(words)
+
+
+def test_n_iterations_and_n_more_are_two_n(command, tmp_path):
+    """Ended, not cut: where the end is a multiple of the evaluations', it adds none."""
+    often = ("callbacks.fid.every=10", "callbacks.grid.every=10", "save_every=1")
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    command.tiny("trainer.max_steps=40", *often, f"hydra.run.dir={whole}")
+    ended = command.tiny("trainer.max_steps=20", *often, f"hydra.run.dir={half}")
+    resumed = command("train", *printed_to_go_on(ended))  # which says twice as long
+    assert resumed.code == 0, resumed.err
+    (folder,) = resumed.folders
+    assert_same_run(whole, folder)
+    for name in ("generator.safetensors", "weights/generator_epoch_0002.safetensors"):
+        assert (whole / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_run_that_started_from_weights_goes_on_by_the_command_that_it_prints(command, trained):
+    weights = f"model.generator_weights={trained.folder}/generator.safetensors"
+    first = command.tiny("trainer.max_steps=2", "metrics=none", weights)
+    assert first.code == 0, first.err
+    assert command("train", *printed_to_go_on(first)).code == 0
+
+
+def test_a_choice_that_holds_anyway_takes_no_settings_away(command):
+    first = command.tiny("trainer.max_steps=2", "metrics=none", "model.lr=1e-3").folder
+    run = command("train", f"ckpt_path={first}", "trainer.max_steps=3", "data=mnist_mini", "model=dcgan_small")
+    assert run.code == 0, run.err
+    assert last(run.folders[-1])["optimizer_states"][0]["param_groups"][0]["lr"] == 1e-3
+
+
+def test_values_of_another_number_of_images_are_not_compared(command, trained):
+    run = command("train", f"ckpt_path={trained.folder}", "trainer.max_steps=13", "callbacks.fid.num_samples=80")
+    assert run.code == 0, run.err
+    best = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 13  # the lowest of those with 80
+
+
+def test_flags_with_a_word_of_their_own_are_flags(trained, tmp_path):
+    typed = ["--info", "searchpath", f"ckpt_path={trained.folder}", "trainer.max_steps=30"]
+    assert completed(typed)[:2] == typed[:2]
+    assert "model.generator.width=4" in completed(typed)
+    with pytest.raises(Refusal, match=r"--config-dir=.*laid over conf/"):
+        completed(["--config-dir", str(tmp_path), f"ckpt_path={trained.folder}"])

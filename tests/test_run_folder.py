@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
+from dcgan_lightning import tables
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.precision import resolved
 from dcgan_lightning.run_folder import _claim, claimed, in_words, interrupted
@@ -199,20 +200,68 @@ def test_errors_in_words():
     assert in_words(caught.value) == "interrupted"
 
 
-def test_a_disk_without_room_for_a_row_says_what_is_left_and_what_to_do(command, monkeypatch):
-    def fetch(self, trainer):
-        if trainer.global_step > 4:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.csv")
+def test_a_disk_without_room_for_a_picture_says_what_is_left_and_what_to_do(command, monkeypatch):
+    def draw(self, trainer, pl_module):
+        if trainer.global_step == 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "grids/iteration_000006.png")
 
-    monkeypatch.setattr("dcgan_lightning.callbacks.scalars.Scalars._fetch", fetch)
-    run = command.tiny(
-        "trainer.max_steps=9", "callbacks.checkpoints.every=2", "callbacks.scalars.fetch_every=1", "metrics=none"
-    )
+    monkeypatch.setattr("dcgan_lightning.callbacks.grid.SampleGrid._draw", draw)
+    run = command.tiny("trainer.max_steps=9", "callbacks.checkpoints.every=2", "callbacks.grid.every=3", "metrics=none")
     assert run.code == 1
-    assert "No space left on device" in run.err
+    assert "No space left on device: 'grids/iteration_000006.png'" in run.err
     assert "Traceback" not in run.err
     assert f"{run.folder}/checkpoints/last.ckpt or the one before it is whole" in run.err
     assert f"python train.py ckpt_path={run.folder}" in run.err
     assert json.loads((run.folder / "run.json").read_text())["status"] == "failed"
     monkeypatch.undo()
     assert command("train", f"ckpt_path={run.folder}", "trainer.max_steps=6").code == 0
+
+
+@pytest.mark.parametrize("short_until", [7, 99])
+def test_rows_that_do_not_fit_on_the_disk_wait_and_none_is_lost(command, monkeypatch, short_until):
+    append, seen = tables._append, []
+
+    def full(path, rows):
+        seen.append(path.name)
+        if path.name == "metrics.csv" and 3 < len(seen) < short_until:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        append(path, rows)
+
+    monkeypatch.setattr(tables, "_append", full)
+    run = command.tiny(
+        "trainer.max_steps=9", "callbacks.checkpoints.every=2", "callbacks.scalars.fetch_every=1", "metrics=none"
+    )
+    assert run.code == (0 if short_until == 7 else 1), run.err
+    numbers = [int(line.partition(",")[0]) for line in (run.folder / "metrics.csv").read_text().splitlines()[1:]]
+    assert numbers == list(range(9 if short_until == 7 else 2))
+    assert (run.folder / "checkpoints" / "last.ckpt").is_file()  # also of the end
+    if short_until == 99:
+        assert "No space left on device" in run.err
+        assert "last.ckpt or the one before it is whole" in run.err
+        monkeypatch.undo()
+        again = command("train", f"ckpt_path={run.folder}", "trainer.max_steps=10")
+        assert "metrics.csv lacks 7 rows, the first of iteration 2" in again.out
+
+
+def test_a_row_that_fits_in_part_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    table = tables.Table(["iteration", "value"])
+    table.append(tmp_path / "x.csv", [[0, 1.5]])
+
+    class Half:
+        def __init__(self, file):
+            self.file = file
+
+        def writerows(self, rows):
+            self.file.write("1,2")
+            self.file.flush()
+            raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tables.csv, "writer", Half)
+        table.append(tmp_path / "x.csv", [[1, 2.5]])
+        assert (tmp_path / "x.csv").read_bytes() == b"iteration,value\r\n0,1.5\r\n"
+        other = tables.Table(["iteration"])
+        other.append(tmp_path / "y.csv")
+        assert not (tmp_path / "y.csv").exists()
+    table.append(tmp_path / "x.csv", [[2, 3.5]])
+    assert (tmp_path / "x.csv").read_bytes() == b"iteration,value\r\n0,1.5\r\n1,2.5\r\n2,3.5\r\n"

@@ -76,7 +76,13 @@ SPECIMENS = [
         "specimen.jpg",
     ),
     _bad("truncated PNG", "the first half", lambda: half(encoded(noisy(), "PNG")), "truncated"),
-    _bad("truncated WebP", "the first half", lambda: half(encoded(noisy(), "WEBP")), "could not create decoder", "specimen.webp"),
+    _bad(
+        "truncated WebP",
+        "the first half",
+        lambda: half(encoded(noisy(), "WEBP")),
+        "could not create decoder",
+        "specimen.webp",
+    ),
     _bad("truncated BMP", "the first half", lambda: half(encoded(noisy(), "BMP")), "truncated", "specimen.bmp"),
     _bad(
         "wrong checksum of a header",

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from dcgan_lightning import signals
+from dcgan_lightning.callbacks.failure import on_any_rank
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError, copy_checkpoint
 from dcgan_lightning.errors import refuse_below
@@ -93,7 +93,7 @@ class Checkpoints(Checkpoint):
         if isinstance(problem, OSError) and problem.errno in FULL:  # of what is written along with it
             problem = NoSpaceError(f"{_folder(trainer) / name} was not saved: {problem}")
         shortage = problem if isinstance(problem, NoSpaceError) else None
-        failed, short = _on_any_rank(trainer, problem is not shortage, shortage is not None)
+        failed, short = on_any_rank(trainer, problem is not shortage, shortage is not None)
         if failed:
             raise problem or RuntimeError(f"{name} could not be saved, for a reason that another rank gives")
         if short:
@@ -108,7 +108,7 @@ class Checkpoints(Checkpoint):
 
     def _refuse_spoilt(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         spoilt = first_not_finite(pl_module)
-        if any(_on_any_rank(trainer, spoilt is not None)):
+        if any(on_any_rank(trainer, spoilt is not None)):
             raise NonFiniteError(
                 f"{spoilt or 'what another rank trained'} is not finite (NaN or infinity) after {trainer.global_step} "
                 f"iterations, and is not saved: training has diverged. {self._kept(trainer, name)}\n  Remedy: go on "
@@ -134,12 +134,6 @@ def _attempt(trainer: Trainer, file: Path) -> Exception | None:
         trainer.strategy.barrier("Trainer.save_checkpoint")  # to which the error did not let it come
         return error
     return None
-
-
-def _on_any_rank(trainer: Trainer, *here: bool) -> list[bool]:
-    """Whether something is so on any rank; a collective."""
-    ranks = torch.tensor(here, dtype=torch.int32, device=trainer.strategy.root_device)
-    return [count > 0 for count in trainer.strategy.reduce(ranks, reduce_op="sum").tolist()]
 
 
 def _inherit(file: Path, target: Path, best: tuple[float, int]) -> None:

@@ -1,6 +1,5 @@
 """The Frechet distance between generated and real images, while a run trains."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from dcgan_lightning import signals
-from dcgan_lightning.callbacks.failure import raise_on_every_rank
+from dcgan_lightning.callbacks.failure import raise_if_rows_wait, raise_on_every_rank
 from dcgan_lightning.callbacks.stopping import agree, stop_here_if_any
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.finite import NonFiniteError
@@ -19,6 +18,7 @@ from dcgan_lightning.metrics.frechet import FrechetDistance
 from dcgan_lightning.metrics.statistics import FeatureSums, cache_file, load_sums, save_sums
 from dcgan_lightning.noise import rows_of_rank, sample_latents
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
+from dcgan_lightning.tables import Table
 from dcgan_lightning.trainer import due
 
 COLUMNS = ("iteration", "tag", "value", "samples_real", "samples_fake", "network", "weights_sha256", "resize")
@@ -63,6 +63,7 @@ class FID(Callback):
         self.batch_size, self.seed = batch_size, seed
         self.best: tuple[float, int] | None = None
         self.last: tuple[float, int] | None = None
+        self._table = Table(COLUMNS)
         self._judged_at = 0  # iterations done at the newest evaluation, also of an earlier run
         self._improved_at: int | None = None
 
@@ -108,6 +109,11 @@ class FID(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.features is not None and (self.last is None or self.last[1] != trainer.global_step):
             self._evaluate(trainer, pl_module)
+        raise_if_rows_wait(trainer, self._table)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.is_global_zero and self.features is not None:
+            self._table.sync(self._file(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         if self.features is None:
@@ -123,7 +129,16 @@ class FID(Callback):
                 self.best = float(state_dict["best_value"]), int(state_dict["best_iteration"])
 
     def _measured_by(self) -> list[str]:
-        return [] if self.features is None else [self.features.tag, self.features.weights_sha256]
+        """What two values have to share to be compared; fewer images bias a value upwards."""
+        if self.features is None:
+            return []
+        return [
+            self.features.tag,
+            self.features.weights_sha256,
+            self.features.resize,
+            str(self.num_samples),
+            str(self.seed),
+        ]
 
     def _real_sums(self, trainer: Trainer, images: Tensor) -> FeatureSums:
         """From the cache, or else each rank sums over every ``world_size``-th batch, and rank 0 writes the cache."""
@@ -217,15 +232,12 @@ class FID(Callback):
             return
         for logger in trainer.loggers:
             logger.log_metrics({self.features.tag: value}, step=iteration)
-        path = Path(trainer.default_root_dir) / "fid.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists()
         network = (self.features.name, self.features.weights_sha256, self.features.resize)
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(COLUMNS)
-            writer.writerow([iteration, self.features.tag, f"{value:.9g}", *counts, *network])
+        self._table.append(self._file(trainer), [[iteration, self.features.tag, f"{value:.9g}", *counts, *network]])
+
+    @staticmethod
+    def _file(trainer: Trainer) -> Path:
+        return Path(trainer.default_root_dir) / "fid.csv"
 
 
 def _say(trainer: Trainer, text: str) -> None:

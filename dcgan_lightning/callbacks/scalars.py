@@ -1,6 +1,5 @@
 """The scalars of every iteration, in metrics.csv and in every logger, without waiting for the device in each."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
+from dcgan_lightning.callbacks.failure import raise_if_rows_wait
 from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.finite import NonFiniteError
+from dcgan_lightning.tables import Table
 
 SCALARS = (
     "loss_d",
@@ -41,12 +42,12 @@ class Scalars(Callback):
     def __init__(self, fetch_every: int) -> None:
         refuse_below(1, callbacks__scalars__fetch_every=fetch_every)
         self.fetch_every = fetch_every
-        self._pending: list[tuple[int, int, frozenset[str], Tensor]] = []
+        self._pending: list[tuple[int, int, frozenset[str], Tensor]] = []  # still on the device
+        self._table = Table(COLUMNS)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not self._file(trainer).exists():  # a resumed run's has its rows so far
-            with self._file(trainer).open("w", newline="") as file:
-                csv.writer(file).writerow(COLUMNS)
+        if trainer.is_global_zero:  # a resumed run's is there, with its rows so far
+            self._table.append(self._file(trainer))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,9 +60,12 @@ class Scalars(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fetch(trainer)
+        raise_if_rows_wait(trainer, self._table)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._fetch(trainer)  # so that no row before a checkpoint can be lost
+        if trainer.is_global_zero:
+            self._table.sync(self._file(trainer))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # The mean needs all ranks; of other errors than these some may not get here.
@@ -76,16 +80,15 @@ class Scalars(Callback):
         rows = trainer.strategy.reduce(block, reduce_op="mean").tolist()
         if not trainer.is_global_zero:
             return
-        with self._file(trainer).open("a", newline="") as file:
-            writer = csv.writer(file)
-            for (iteration, epoch, due, _), row in zip(pending, rows, strict=True):
-                known = {name: value for name, value in zip(SCALARS, row, strict=True) if name in due}
-                # Nine digits tell any two float32 numbers apart.
-                cells = [f"{known[name]:.9g}" if name in known else "" for name in SCALARS]
-                writer.writerow([iteration, epoch, *cells])
-                for logger in trainer.loggers:
-                    log(logger, known, iteration)
-                trainer.callback_metrics.update({name: torch.tensor(value) for name, value in known.items()})
+        table = []
+        for (iteration, epoch, due, _), row in zip(pending, rows, strict=True):
+            known = {name: value for name, value in zip(SCALARS, row, strict=True) if name in due}
+            # Nine digits tell any two float32 numbers apart.
+            table.append([iteration, epoch, *(f"{known[n]:.9g}" if n in known else "" for n in SCALARS)])
+            for logger in trainer.loggers:
+                log(logger, known, iteration)
+            trainer.callback_metrics.update({name: torch.tensor(value) for name, value in known.items()})
+        self._table.append(self._file(trainer), table)
 
     @staticmethod
     def _file(trainer: Trainer) -> Path:
