@@ -83,6 +83,8 @@ def _about_composing(error: BaseException, words: str, config_name: str) -> str:
     else:
         quoted = re.findall(r"['=]?([\w./@-]+)", words)
         named = [word for word in _typed() if _name(word) in quoted]
+    if (broken := re.search(r"Error resolving interpolation '([^']+)'", words)) is not None:
+        named = [word for word in _typed() if broken[1] in word] or named
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         words += f": {str(cause).partition(chr(10))[0]}"

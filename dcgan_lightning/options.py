@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -33,7 +34,9 @@ def check_options(cfg: DictConfig) -> None:
         for name in map(str, node):
             if name.startswith("_"):
                 continue
-            option = _typed_as(node, name) or f"{path}.{name}".lstrip(".")
+            option = f"{path}.{name}".lstrip(".")
+            if not _is_typed(option):
+                option = _typed_as(node, name) or option
             if name not in parameters and not takes_any:
                 raise Refusal(option, node[name], f"no such option; {path} has {', '.join(parameters)}", "leave it out")
             if OmegaConf.is_missing(node, name):
@@ -115,6 +118,14 @@ def _signature(path: str, node: DictConfig) -> tuple[typing.Mapping[str, inspect
     except NameError:  # a library's hints may name what it imports for type checkers only
         hints = {}
     return inspect.signature(target).parameters, hints
+
+
+def _is_typed(option: str) -> bool:
+    """Whether the command line itself gives this option its value."""
+    if not HydraConfig.initialized():
+        return False
+    task: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # with interpolations as they were typed
+    return any(word.lstrip("+").startswith(f"{option}=") for word in task)
 
 
 def _typed_as(node: DictConfig, name: str) -> str | None:

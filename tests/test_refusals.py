@@ -54,6 +54,9 @@ from tests.conftest import assert_refused
         (("callbacks.scalars.fetch_every=0",), ("callbacks.scalars.fetch_every=0",)),
         (("ckpt_path=nowhere",), ("ckpt_path=nowhere", "no such file")),
         (("model.lr=[",), ("model.lr=[", "no viable alternative")),
+        (("model.latents='${seed}'",), ("model.latents=0", "LatentsPolicy")),
+        (("logger.default_hp_metric='${data}'",), ("logger.default_hp_metric=", "bool")),
+        (("callbacks='${oc.env:NOPE}'",), ("callbacks='${oc.env:NOPE}'", "Error resolving interpolation")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

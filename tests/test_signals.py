@@ -167,7 +167,15 @@ def test_a_real_run_with_loader_workers_ends_in_time_saved_and_leaves_no_process
 TRIALS = {trial.name: trial for trial in stops.trials()}
 
 
+# The campaign does all of them; here each signal, target and number of workers comes once, and each thing under way.
+SOME = (
+    *("SIGTERM_group_2_workers", "SIGINT_rank_1_0_workers", "SIGUSR1_both_ranks_2_workers"),
+    *("SIGINT_process_2_workers", "SIGUSR1_rank_0_0_workers", "SIGTERM_process_in_fid", "SIGUSR1_rank_1_in_fid"),
+    *("SIGINT_group_in_decoding", "SIGTERM_group_in_figures", "SIGKILL_rank_0", "SIGKILL_rank_1"),
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize("name", SOME)
 def test_whatever_the_signal_whoever_gets_it(name, tmp_path):
     assert TRIALS[name].run(tmp_path).loss == ""

@@ -191,7 +191,13 @@ def _of_another_kind(line: Sequence[str], cfg: DictConfig) -> str:
         if isinstance(value, float) and not math.isfinite(value):
             return f"{option} is {value}"
         kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}.get(type(right))
-        several = option in ("trainer.devices", "data.image_size", "data.digit", "trainer.deterministic")
+        several = option in (
+            "trainer.devices",
+            "data.image_size",
+            "data.digit",
+            "trainer.deterministic",
+            "logger.version",
+        )
         if kinds is None or value is None or several:
             continue
         if not isinstance(value, kinds) or (isinstance(value, bool) and right is not True and right is not False):
