@@ -156,6 +156,17 @@ def test_what_one_rank_finds_stops_both_with_its_words(tmp_path):
 
 
 @pytest.mark.slow
+def test_rows_for_which_rank_0_has_no_room_keep_no_rank_waiting(tmp_path):
+    options = [*TINY, "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=30", "metrics=none"]
+    often = ["callbacks.checkpoints.every=5", "callbacks.scalars.fetch_every=4", f"data.cache_dir={tmp_path / 'cache'}"]
+    done = run("-m", "tests.without_room", *options, *often, f"hydra.run.dir={tmp_path}/r")
+    assert done.returncode == 0, done.stderr
+    assert "Its rows wait in memory" in done.stderr
+    with (tmp_path / "r" / "metrics.csv").open() as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(30))
+
+
+@pytest.mark.slow
 def test_a_sweep_over_two_processes_runs_each_cell_once(tmp_path):
     swept = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra:job.num}", "model.g_every=1,5"]
     options = [*TINY, "metrics=none", "data.batch_size=32", "trainer.devices=2", "trainer.max_steps=3"]
