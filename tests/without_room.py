@@ -1,4 +1,4 @@
-"""``train.py`` without room on the disk for rows of ``metrics.csv`` for a while: ``python -m tests.without_room ...``."""
+"""``train.py`` without room for rows of ``metrics.csv`` for a while: ``python -m tests.without_room ...``."""
 
 import errno
 
