@@ -52,7 +52,7 @@ class Pace:
             images: of its batch.
             done: iterations before it.
             events: what takes place besides training, each every so many iterations. A burst waits until none falls
-                into it, and trains outside the clock meanwhile; one that is longer than their distance takes them in.
+                into it, and trains outside the clock meanwhile; one as long as their distance, or longer, takes them in.
         """
         if self._began is not None and self._left == 0:
             self._wait_for_device()
@@ -61,7 +61,7 @@ class Pace:
         if self._began is None:
             if self._left == 0:
                 self._asked = self._left = self._receive()
-            if any(done // every != (done + self._asked) // every for every in events if every >= self._asked):
+            if any(done // every != (done + self._asked) // every for every in events if every > self._asked):
                 return
             self._images = 0
             self._wait_for_device()
