@@ -1,7 +1,11 @@
 """Command lines at random: options that there are, with values right and wrong, made from ``conf/`` itself."""
 
 import functools
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import hydra
@@ -10,7 +14,8 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-CONF = Path(__file__).parents[2] / "conf"
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
 GROUPS = ("model", "loss", "data", "metrics", "logger", "trainer", "callbacks")
 # As they are typed. Large ones would take years or terabytes, some are of no type that an option has.
 NUMBERS = ("0", "-1", "1", "2", "3", "7", "0.5", "-0.5", "1e-320", "1e308", "-1e308", "1e400", "nan", "inf", "-inf")
@@ -78,14 +83,24 @@ def _typed(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value).replace(" ", "")
 
 
+@functools.cache
 def lines(count: int, seed: int, large: bool = True) -> list[tuple[str, ...]]:
-    """So many lists of overrides, the same for the same seed.
+    """So many lists of overrides, the same for the same seed, in whatever process.
+
+    They are drawn in a process of their own: hypothesis also tries constants of the modules that happen to be imported.
 
     Args:
         count: of lists.
         seed: of the choice.
         large: whether whole numbers may be of any size; without them what is accepted trains in an instant.
     """
+    command = [sys.executable, "-m", __name__, str(count), str(seed), str(large)]
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return [tuple(line) for line in json.loads(done.stdout)]
+
+
+def _drawn(count: int, seed: int, large: bool) -> list[tuple[str, ...]]:
     found: dict[tuple[str, ...], None] = {}
 
     @seeded(seed)
@@ -130,3 +145,7 @@ def _override(draw: st.DrawFn, large: bool) -> str:
         value = "'nowhere.Nothing'"  # nothing that is there: a config is code
     form = draw(st.sampled_from(["{}={}"] * 12 + ["+{}={}", "++{}={}", "~{}", "{}x={}", "{}.x={}", "+{}.x={}", "{}"]))
     return form.format(option, value)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_drawn(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True")))
