@@ -46,6 +46,7 @@ def norm(optimizer):
     return torch.cat([parameter.grad.flatten() for parameter in parameters]).norm().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d_every", "g_every"), [(1, 1), (1, 5), (5, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_twenty_iterations_equal_the_plain_algorithm_with_pytorch_s_own_clipping(tmp_path, d_every, g_every, dtype):

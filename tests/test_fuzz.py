@@ -24,6 +24,7 @@ def test_more_command_lines(tmp_path):
     assert lost(tmp_path, seed=0, count=200) == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_lines_and_options_come_from_every_choice():
     assert lines(30, seed=3) == lines(30, seed=3)
     assert len(set(lines(30, seed=3))) == 30

@@ -140,6 +140,7 @@ def test_the_guide_s_weights_begin_as_keras_draws_them():
     assert abs(last.weight.std() - bound / 3**0.5) < 0.05 * bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_two_iterations_on_the_shipped_digits(name, command):
     cfg = composed(f"experiment={name}")

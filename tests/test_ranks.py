@@ -32,6 +32,7 @@ def trained_by(tmp_path_factory):
     return train
 
 
+@pytest.mark.slow
 def test_ranks_keep_bitwise_equal_weights_and_draw_different_latents(trained_by):
     first, second = trained_by(2, "dcgan")
     for name, value in first["weights"].items():

@@ -58,6 +58,7 @@ def test_what_goes_wrong_in_any_way_is_a_loss_with_its_folder_kept_and_the_other
     assert "- bad `said`: one image gone\n" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_campaign_that_was_stopped_goes_on_where_it_was(tmp_path, notes, number):
     code = f"from tests.fake_trials import campaign; campaign({str(tmp_path)!r}).run(['slow'])"

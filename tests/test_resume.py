@@ -199,6 +199,7 @@ def test_code_that_was_typed_is_not_left_out_silently(command):
     assert command("train", f"ckpt_path={first}", "trainer.max_steps=3", code).code == 0
 
 
+@pytest.mark.slow
 def test_a_length_counts_from_the_very_first_iteration_and_replaces_the_checkpoints(command):
     first = command.tiny("trainer.max_steps=4", "metrics=none").folder
     run = command("train", f"ckpt_path={first}", "trainer.max_epochs=1")
@@ -240,6 +241,7 @@ def test_what_would_make_another_run_of_it_is_refused(command, trained, argument
     assert_refused(command("train", f"ckpt_path={trained.folder}", "trainer.max_steps=20", *arguments), *words)
 
 
+@pytest.mark.slow
 def test_other_images_of_the_same_number_and_size_are_refused(command, tmp_path):
     def pictures(folder, level):
         folder.mkdir()
@@ -282,6 +284,7 @@ def test_last_is_the_newest_run_or_none_is_started(command):
     assert f"goes on from  {first.relative_to(run.cwd)}/checkpoints/last.ckpt, 2 iterations" in run.out
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_from_one_checkpoint_with_the_options_swept_over(command, trained):
     options = ("trainer.max_steps=13", "model.lr=1e-4,2e-4", "metrics=none")
     run = command("train", "-m", f"ckpt_path={trained.folder}", *options)

@@ -85,6 +85,7 @@ def test_no_way_to_fail_stops_or_hides_the_other_cells(command):
     assert (folder / "figure.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_cell_that_exits_with_zero_failed_all_the_same(command):
     hows = ("exit 0", "exit words", "memory", "recursion", "fine")
     run = command.tiny("-m", *SHORT, *ends(*hows))
@@ -102,6 +103,7 @@ def test_a_cell_that_exits_with_zero_failed_all_the_same(command):
         assert word in run.err, how
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hows", "code"), [(("refusal", "fine"), 2), (("error", "refusal"), 2), (("fine", "none"), 0)])
 def test_a_sweeps_exit_code_says_what_became_of_its_cells(command, hows, code):
     assert command.tiny("-m", *SHORT, "callbacks.grid=null", *ends(*hows)).code == code

@@ -165,6 +165,7 @@ def killed_at(step, image_cache, source):
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_at_any_step_is_never_used_half(tmp_path, monkeypatch):
     write_images(tmp_path / "images", 3)
     source = Folder(tmp_path / "images")

@@ -13,6 +13,7 @@ from tests.support import ROOT
 FILES = [s for s in zoo.SPECIMENS if not s.file.endswith(".zip")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", zoo.trials(), ids=lambda trial: trial.name)
 def test_the_outcome_is_the_documented_one(trial, tmp_path):
     assert trial.run(tmp_path).loss == ""
