@@ -52,7 +52,7 @@ class Pace:
             images: of its batch.
             done: iterations before it.
             events: what takes place besides training, each every so many iterations. A burst waits until none falls
-                into it, and trains outside the clock meanwhile; one as long as their distance, or longer, takes them in.
+                into it, and trains outside the clock meanwhile; one at least as long as their distance takes them in.
         """
         if self._began is not None and self._left == 0:
             self._wait_for_device()
