@@ -15,9 +15,8 @@ from omegaconf import DictConfig
 from dcgan_lightning import checkpoints
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.resuming import GROUPS, Resumed, opened
-from dcgan_lightning.settings import CONF, Settings, composed, has, in_hydra, settings_of, targets_of
+from dcgan_lightning.settings import CONF, WEIGHTS, Settings, composed, has, in_hydra, settings_of, targets_of
 
-WEIGHTS = ("model.generator_weights", "model.discriminator_weights")
 # What may have been added for Lightning's Trainer and holds; of all else a user is told that it does not.
 ADDED = ("trainer.benchmark", "trainer.detect_anomaly", "trainer.limit_train_batches")
 ENDLESS = {"trainer.max_steps": None, "trainer.max_epochs": None, "trainer.fraction": 1.0}
@@ -58,7 +57,8 @@ def completed(arguments: list[str]) -> list[str]:
     if named == "last" and not Path(named).exists():
         named = str(checkpoints.newest_run(_runs(flags.overrides)))
     resumed = opened(named)
-    held = [*_choices(resumed, given), *_settings(resumed, given)]
+    choices = _choices(resumed, given)
+    held = [*choices, *_settings(resumed, given, choices)]
     before = [word for word in arguments if word not in flags.overrides]  # which come in one piece
     own = [word for word in flags.overrides if word != path.input_line]
     return [*before, *held, *own, f"ckpt_path={in_hydra(str(resumed.file))}"]
@@ -101,11 +101,11 @@ def _choices(resumed: Resumed, given: list[Override]) -> list[str]:
     return held
 
 
-def _settings(resumed: Resumed, given: list[Override]) -> list[str]:
-    """Settings of the run, as overrides, that neither ``conf/`` has nor the command line gives."""
+def _settings(resumed: Resumed, given: list[Override], choices: list[str]) -> list[str]:
+    """Settings of the run, as overrides, that neither ``conf/`` has with its choices nor the command line gives."""
     typed = _lines(override for override in given if override.key_or_group in GROUPS)
     before = composed(_as_choices(resumed.run["choices"]))[0]
-    cfg = composed([*_choices(resumed, given), *typed])[0]
+    cfg = composed([*choices, *typed])[0]
     recorded = resumed.run["choices"].items()  # giving a choice that holds anyway gives nothing
     named = [o.key_or_group for o in given if o.is_sweep_override() or (o.key_or_group, o.value()) not in recorded]
 

@@ -23,11 +23,10 @@ from dcgan_lightning.curves import RESUMED_FROM, carry_over
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finding import LAST
+from dcgan_lightning.settings import WEIGHTS
 from dcgan_lightning.signals import Stopped
 from dcgan_lightning.trainer import total_iterations
 from dcgan_lightning.whole_files import written_whole
-
-WEIGHTS = ("model.generator_weights=", "model.discriminator_weights=")  # which a checkpoint has itself
 
 
 @contextmanager
@@ -235,7 +234,7 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
     """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
     signals.leave_broken_pipes()
     here = shown(folder)
-    again = [f"ckpt_path={here}", *_overrides(folder, "ckpt_path=", *WEIGHTS)]
+    again = [f"ckpt_path={here}", *_overrides(folder, "ckpt_path", *WEIGHTS)]
     print(f"\nrun folder    {here}")
     if (folder / "checkpoints" / "last.ckpt").is_file():
         print(f"checkpoint    {here}/checkpoints/last.ckpt")
@@ -248,7 +247,8 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
 
 def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
     length = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
-    kept = _overrides(folder, "ckpt_path=", "trainer.max_steps=", "trainer.max_epochs=", "trainer.fraction=", *WEIGHTS)
+    replaced = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
+    kept = _overrides(folder, "ckpt_path", *replaced, *WEIGHTS)
     # What an experiment sets would end the run earlier.
     freed = [] if length.max_epochs is None else ["trainer.max_epochs=null"]
     freed += [] if length.fraction == 1 else ["trainer.fraction=1"]
@@ -256,9 +256,9 @@ def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
 
 
 def _overrides(folder: Path, *but: str) -> list[str]:
-    """Those of a run as they were typed, interpolations too, except those that begin so."""
+    """Those of a run as they were typed, interpolations too, except those that set these options."""
     words = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
-    return [word for word in map(str, words) if not word.startswith(but)]
+    return [word for word in map(str, words) if not word.startswith(tuple(f"{name}=" for name in but))]
 
 
 def shown(folder: Path) -> str:

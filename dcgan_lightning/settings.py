@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(__file__).parent.parent / "conf"
+WEIGHTS = ("model.generator_weights", "model.discriminator_weights")  # to start from; a checkpoint has its own
 # Where something is written, or what a run starts from; a run that goes on has its own.
 NOT_KEPT = {
     "metrics.features.weights_sha256",  # by which a file is known to be what it should be
@@ -19,8 +20,7 @@ NOT_KEPT = {
     "data.cache_dir",
     "ckpt_path",
     "continues",
-    "model.generator_weights",
-    "model.discriminator_weights",
+    *WEIGHTS,
 }
 
 Settings = dict[str, Any]  # plain values by option, as in {"model.lr": 2e-4}

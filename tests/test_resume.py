@@ -100,6 +100,15 @@ def run(*arguments, code=0):
     return done
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As many as the runs in processes of their own have: another number sums in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 KINDS = {
     "one process": (),
     "two workers": ("data.num_workers=2",),

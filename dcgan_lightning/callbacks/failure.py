@@ -20,8 +20,7 @@ def raise_on_every_rank(trainer: Trainer, error: NonFiniteError | None) -> None:
         if error is not None:
             raise _with_place(trainer, error)
         return
-    failed = torch.tensor(int(error is not None), device=trainer.strategy.root_device)
-    if int(trainer.strategy.reduce(failed, reduce_op="sum")) == 0:
+    if not any(on_any_rank(trainer, error is not None)):
         return
     words: list[str | None] = [None] * trainer.world_size
     torch.distributed.all_gather_object(words, str(_with_place(trainer, error)) if error is not None else None)
