@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from dcgan_lightning.whole_files import written_whole
 
-METRICS, RESUMED_FROM = "metrics.csv", "resumed_from.txt"
+METRICS, SAMPLES, RESUMED_FROM = "metrics.csv", "samples.csv", "resumed_from.txt"
 # Tables that a resumed run begins with, and how many iterations are done after what a row of each number tells of.
-CARRIED_OVER = {METRICS: 1, "fid.csv": 0}
+CARRIED_OVER = {METRICS: 1, "fid.csv": 0, SAMPLES: 0}
 Curves = dict[str, NDArray[np.float64]]  # by column: (rows,), NaN where a cell is empty
 
 
