@@ -1,8 +1,13 @@
 """What tests share: configs composed from conf/, small images in memory, and short runs on the CPU."""
 
 import functools
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -99,3 +104,24 @@ def trainer(folder, max_steps, callbacks=(), **settings):
 def composed_module(*overrides):
     """The model node of the composed config, made by itself."""
     return instantiate(composed(*overrides).model)
+
+
+def finished(command, seconds=300, **settings):
+    """Run a command to its end, with its output; one that hangs fails, with where each of its processes stands."""
+    settings["env"] = (settings.get("env") or os.environ) | {"PYTHONFAULTHANDLER": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen([*map(str, command)], **{"cwd": ROOT, **pipes, **settings}) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGABRT)  # on which each process prints the stacks of its threads
+            try:
+                out, err = process.communicate(timeout=20)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                pytest.fail(f"{command} had not ended after {seconds} s\n{out}\n{err}")
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

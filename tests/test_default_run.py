@@ -1,6 +1,5 @@
 """The first command of the README, at full length, and what must come of it."""
 
-import subprocess
 import sys
 
 import pytest
@@ -10,14 +9,14 @@ from dcgan_lightning import checkpoints
 from dcgan_lightning.generation import latents
 from dcgan_lightning.metrics.digits import DigitFeatures
 from dcgan_lightning.sampling import sample_images
-from tests.support import ROOT
+from tests.support import finished
 
 
 @pytest.mark.slow
 def test_the_default_run_makes_all_ten_digits(tmp_path):
     folder = tmp_path / "run"
     options = [f"hydra.run.dir={folder}", f"data.cache_dir={tmp_path / 'cache'}"]
-    done = subprocess.run([sys.executable, "train.py", *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = finished([sys.executable, "train.py", *options], seconds=1200)
     assert done.returncode == 0, done.stderr
     generator = checkpoints.load_generator(checkpoints.find(str(folder), "best.ckpt", "last.ckpt"))
     images = torch.cat([sample_images(generator, z) for z in latents(0, 1000, generator.latent_dim, 250)])

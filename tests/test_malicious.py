@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from benchmarks.reliability import malicious, malicious_files
 from benchmarks.reliability.kinds import ROOT
 from benchmarks.reliability.malicious import READERS, Outcome, command, loss
+from tests.support import finished
 
 TRIALS = malicious.trials()
 FIRSTS = malicious.firsts(TRIALS)
@@ -89,7 +89,7 @@ def test_the_real_command_line_runs_nothing(tmp_path, forced):
     environment |= {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if forced else {}
     for verb in (("generate.py", "n=1"), ("train.py", "trainer.max_steps=1")):
         line = [sys.executable, str(ROOT / verb[0]), "ckpt_path=x.ckpt", *verb[1:]]
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = finished(line, cwd=tmp_path, env=environment)
         assert done.returncode == 2
         assert "x.ckpt" in done.stderr
         assert "Traceback" not in done.stderr

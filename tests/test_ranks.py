@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,12 +10,11 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.conftest import TINY
-from tests.support import ROOT
+from tests.support import finished
 
 
 def run(*command, env=None):
-    command = [sys.executable, *map(str, command)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    return finished([sys.executable, *command], env=env)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import csv
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from dcgan_lightning.data.batches import Batches
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.settings import in_hydra, is_kept, settings_of
 from tests.conftest import TINY, assert_refused
-from tests.support import ROOT, composed
+from tests.support import composed, finished
 
 # 974 images in batches of 64 are 16 batches an epoch. In the middle of the first and of later epochs, with the last
 # batch of an epoch done, and with the first of the next.
@@ -95,7 +94,7 @@ def assert_same_run(whole, resumed):
 def run(*arguments, code=0):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "train.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    done = finished(command, env=environment)
     assert done.returncode == code, done.stderr
     return done
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -20,7 +19,7 @@ from dcgan_lightning.launch import own_command_for_other_ranks
 from dcgan_lightning.sweep import Sweep, rebuild
 from dcgan_lightning.sweep_figure import AXIS, GAP, LARGEST, LOSSES, MOMENTS, NAME, TITLE
 from tests.conftest import TINY
-from tests.support import CONF, ROOT
+from tests.support import CONF, finished
 
 SHORT = ("metrics=none", "trainer.max_steps=2")
 
@@ -417,7 +416,7 @@ def test_over_two_processes_a_failing_cell_stops_none_and_there_is_one_table(tmp
     swept = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra:job.num}", *ends("error", "exit", "fine")]
     options = [*TINY, *SHORT, "data.batch_size=32", "trainer.devices=2", f"data.cache_dir={tmp_path / 'cache'}"]
     command = [sys.executable, "train.py", "-m", *options, *swept]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = finished(command)
     assert done.returncode == 1, done.stderr
     assert done.stdout.count("sweep folder") == 1
     table = rows(tmp_path / "sweep" / "table.csv")

@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import subprocess
 import sys
 from collections import namedtuple
 
@@ -16,7 +15,7 @@ from dcgan_lightning.digests import damage
 from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.networks.dcgan import Discriminator, Generator
 from tests.conftest import TINY
-from tests.support import ROOT, Images, gan, some_images, trainer
+from tests.support import Images, finished, gan, some_images, trainer
 
 SIZES = {"image_size": 28, "channels": 1, "width": 4}
 Usage = namedtuple("Usage", "total used free")
@@ -134,7 +133,7 @@ def test_what_rank_0_cannot_save_ends_all_ranks(tmp_path):
     limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, -1)); "
     limited += "import sys; sys.argv[0] = 'train.py'; runpy.run_path('train.py', run_name='__main__')"
     command = [sys.executable, "-c", limited, *options, f"hydra.run.dir={tmp_path}/run"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
+    done = finished(command)
     assert done.returncode == 1, done.stderr
     assert "Stopped: the end of this run is not saved" in done.stderr
     assert "Traceback" not in done.stderr
