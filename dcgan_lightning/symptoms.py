@@ -1,0 +1,191 @@
+"""What the numbers of a moment show of a GAN: one rule a verdict, each with the numbers that it turns on."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Verdict = Literal["warming_up", "stable", "mode_collapse", "convergence_failure", "generator_wins", "diverged", "stuck"]
+Values = Mapping[str, float]  # what is known, by name
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What verdicts turn on; conf/diagnosis/default.yaml has the values, and where they come from.
+
+    Args:
+        window: iterations between two instants, of which medians are taken.
+        rows: that a window has at least; where curves have fewer rows, windows are longer.
+        warm_up: iterations before which only ``diverged`` is said.
+        hold: part of the iterations so far for which a verdict has to have held to be the run's.
+        hold_least, hold_most: iterations between which that lies.
+        agreeing: part of the instants meanwhile that have to agree.
+        d_wins_loss: nats; D's losses on real and on fake images together, below which it wins.
+        d_wins_accuracy: of D on real and on fake images, above which it wins.
+        g_wins_output: D(G(z)) after D's step, above which G wins.
+        g_wins_accuracy: of D on fakes, below which G wins.
+        collapse_diversity: of samples as a part of real images', below which they have collapsed.
+        collapse_nearest: distance to the nearest other sample as a part of real images', likewise.
+        collapse_entropy: nats that the entropy of the samples' classes lacks of real images', likewise above.
+        learnt_gap: between samples and real images, up to which G has learnt something.
+        stuck_change: part by which the gap has shrunk over the second half of a run, below which it is stuck.
+        healthy: ranges of curves by column, as in ``{"loss_g": [0.4, 4]}``: what figures shade, and what curves without
+            samples are held against.
+    """
+
+    window: int
+    rows: int
+    warm_up: int
+    hold: float
+    hold_least: int
+    hold_most: int
+    agreeing: float
+    d_wins_loss: float
+    d_wins_accuracy: float
+    g_wins_output: float
+    g_wins_accuracy: float
+    collapse_diversity: float
+    collapse_nearest: float
+    collapse_entropy: float
+    learnt_gap: float
+    stuck_change: float
+    healthy: dict[str, list[float]]
+
+
+class Number(NamedTuple):
+    """A number beside its threshold."""
+
+    value: float
+    threshold: float
+    relation: Literal["above", "below"]
+    meaning: str
+
+    @property
+    def holds(self) -> bool:
+        return self.value > self.threshold if self.relation == "above" else self.value < self.threshold
+
+
+Evidence = dict[str, Number]
+
+
+def shown_by(values: Values, thresholds: Thresholds, bce: bool) -> tuple[Verdict, Evidence]:
+    """The verdict that the numbers of a moment stand for, and those that it turned on.
+
+    Args:
+        values: medians of the curves' columns over a window, a row of sample statistics, and ``gap_before``, the gap in
+            the middle of the run so far.
+        thresholds: what is turned on.
+        bce: whether losses, accuracies and D's outputs are those of the original loss, and may be judged.
+    """
+    judged = values if bce else {name: value for name, value in values.items() if name in OF_IMAGES}
+    for verdict, rule in RULES.items():
+        evidence = rule(judged, thresholds)
+        if evidence and all(number.holds for number in evidence.values()):
+            return verdict, evidence
+    return "warming_up", _learnt(judged, thresholds)
+
+
+OF_IMAGES = {
+    "diversity",
+    "diversity_real",
+    "nearest",
+    "nearest_real",
+    "gap",
+    "gap_before",
+    "entropy",
+    "entropy_real",
+}
+
+
+def d_loss(values: Values) -> float:
+    """D's losses on real and on fake images together, nats; NaN where they are not known.
+
+    A run on stacked batches logs their mean as ``loss_d``, so that it is taken from the parts where they are there.
+    """
+    both = values.get("loss_d_real", math.nan) + values.get("loss_d_fake", math.nan)
+    return both if math.isfinite(both) else values.get("loss_d", math.nan)
+
+
+def _convergence_failure(values: Values, thresholds: Thresholds) -> Evidence:
+    loss, least = d_loss(values), thresholds.d_wins_accuracy
+    if not math.isfinite(loss):
+        return {}
+    evidence = {"loss_d": Number(loss, thresholds.d_wins_loss, "below", "D's losses on real and fake images [nats]")}
+    for kind in ("real", "fake"):
+        if f"acc_{kind}" in values:
+            evidence[f"acc_{kind}"] = Number(
+                values[f"acc_{kind}"], least, "above", f"part of {kind} images D judges rightly"
+            )
+    return evidence | _unlearnt(values, thresholds)
+
+
+def _generator_wins(values: Values, thresholds: Thresholds) -> Evidence:
+    evidence: Evidence = {}
+    output = values.get("d_gz_after", math.exp(-values["loss_g"]) if "loss_g" in values else math.nan)
+    if not math.isfinite(output):
+        return {}
+    evidence["d_gz_after"] = Number(
+        output, thresholds.g_wins_output, "above", "D(G(z)): how real D takes samples to be"
+    )
+    if "acc_fake" in values:
+        words = "part of generated images D judges rightly"
+        evidence["acc_fake"] = Number(values["acc_fake"], thresholds.g_wins_accuracy, "below", words)
+    return evidence | _unlearnt(values, thresholds)
+
+
+def _mode_collapse(values: Values, thresholds: Thresholds) -> Evidence:
+    """Any of the signs is enough."""
+    signs: Evidence = {}
+    for name, words in (
+        ("diversity", "distance between two samples"),
+        ("nearest", "distance from a sample to the nearest other"),
+    ):
+        if values.get(f"{name}_real", 0) > 0 and name in values:
+            part = values[name] / values[f"{name}_real"]
+            threshold = getattr(thresholds, f"collapse_{name}")
+            signs[name] = Number(part, threshold, "below", f"{words}, as a part of real images'")
+    if "entropy" in values and "entropy_real" in values:
+        lacking = values["entropy_real"] - values["entropy"]
+        words = "entropy that the samples' classes lack of real images' [nats]"
+        signs["entropy"] = Number(lacking, thresholds.collapse_entropy, "above", words)
+    return {name: number for name, number in signs.items() if number.holds}
+
+
+def _stuck(values: Values, thresholds: Thresholds) -> Evidence:
+    evidence = _unlearnt(values, thresholds)
+    if not evidence or values.get("gap_before", 0) <= 0:
+        return {}
+    shrunk = 1 - values["gap"] / values["gap_before"]
+    words = "part by which that gap has shrunk over half of the run"
+    return evidence | {"gap_shrunk": Number(shrunk, thresholds.stuck_change, "below", words)}
+
+
+def _stable(values: Values, thresholds: Thresholds) -> Evidence:
+    if "gap" in values:
+        return _learnt(values, thresholds)
+    evidence: Evidence = {}
+    for name, (least, most) in thresholds.healthy.items():
+        if name in values:
+            nearer = least if abs(values[name] - least) < abs(values[name] - most) else most
+            relation: Literal["above", "below"] = "above" if nearer == least else "below"
+            evidence[name] = Number(values[name], nearer, relation, "within what healthy runs have")
+    return evidence
+
+
+def _learnt(values: Values, thresholds: Thresholds) -> Evidence:
+    words = "gap between samples and real images: 0 none, 1 the widest"
+    return {"gap": Number(values["gap"], thresholds.learnt_gap, "below", words)} if "gap" in values else {}
+
+
+def _unlearnt(values: Values, thresholds: Thresholds) -> Evidence:
+    return {name: number._replace(relation="above") for name, number in _learnt(values, thresholds).items()}
+
+
+# In this order: what shows at once decides which failure it is.
+RULES: dict[Verdict, Callable[[Values, Thresholds], Evidence]] = {
+    "convergence_failure": _convergence_failure,
+    "generator_wins": _generator_wins,
+    "mode_collapse": _mode_collapse,
+    "stuck": _stuck,
+    "stable": _stable,
+}
