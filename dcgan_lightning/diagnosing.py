@@ -1,36 +1,21 @@
 """The verdict on a run that is over, or on anybody's curves: tables read, judged, and written down beside them."""
 
-import csv
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import yaml
 
-from dcgan_lightning.curves import METRICS, SAMPLES
-from dcgan_lightning.diagnosis import Columns, Diagnosis, diagnose
+from dcgan_lightning.diagnosis import Diagnosis, diagnose
 from dcgan_lightning.errors import Refusal, printable
+from dcgan_lightning.judged_tables import read_run, read_table
+from dcgan_lightning.losses import BCE
 from dcgan_lightning.symptoms import OF_IMAGES, Thresholds
 from dcgan_lightning.untrusted import local
 from dcgan_lightning.whole_files import written_whole
 
 DIAGNOSIS = "diagnosis.json"
-OF_LOSSES = {
-    "loss_d",
-    "loss_g",
-    "loss_d_real",
-    "loss_d_fake",
-    "d_x",
-    "d_gz_before",
-    "d_gz_after",
-    "acc_real",
-    "acc_fake",
-}
-KNOWN = {"iteration", *OF_LOSSES, *OF_IMAGES}
-BCE = "dcgan_lightning.losses.BCE"
 THRESHOLD = re.compile(r"diagnosis\.\w+=[\d.e+-]+")  # an override with a number
 
 
@@ -95,81 +80,13 @@ def write(diagnosis: Diagnosis, target: Path) -> None:
         path.write_text(json.dumps(diagnosis.record(), indent=2) + "\n")
 
 
-def read_run(folder: Path) -> tuple[Columns, Columns | None]:
-    """A run's curves and sample statistics; None where it has none of the latter.
-
-    Raises:
-        Refusal: it has no curves, or a table that is damaged.
-    """
-    if not (folder / METRICS).is_file():
-        raise Refusal("run", folder, f"there is no {METRICS} in it", "give a run folder, or a CSV file of losses")
-    curves = read_table(folder / METRICS, {})
-    return curves, read_table(folder / SAMPLES, {}) if (folder / SAMPLES).is_file() else None
+def is_original(loss: object) -> bool:
+    """Whether a loss is the original one, whose losses, accuracies and outputs can be judged; a subclass may not be."""
+    return type(loss) is BCE
 
 
-def read_table(file: Path, names: Mapping[str, str]) -> Columns:
-    """The columns of a CSV file that can be judged, by rising iteration; rows are numbered where it has no iterations.
-
-    Of rows with the same iteration the last one counts, which a run that went back wrote.
-
-    Args:
-        file: with a header.
-        names: other names than ours, theirs to ours or ours to theirs.
-
-    Returns:
-        Columns by our names, NaN for an empty cell, infinite for one that is NaN or infinite.
-
-    Raises:
-        Refusal: it cannot be read, or has nothing to judge.
-    """
-    try:
-        header, *rows = list(csv.reader(file.read_text(errors="replace").splitlines()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise Refusal("run", file, f"cannot be read as a CSV file: {error}", "give a file with a header") from error
-    ours = _ours([cell.strip() for cell in header], names, file)
-    if rows and len(rows[-1]) < len(header):  # what was being written when the run was killed
-        rows.pop()
-    if not rows:
-        raise Refusal("run", file, "there is no row in it", "wait for the run's first rows, or give another file")
-    table = {name: np.array([_number(row, at, file, line) for line, row in enumerate(rows, 2)]) for name, at in ours}
-    numbers = table.setdefault("iteration", np.arange(len(rows), dtype=np.float64))
-    if not np.isfinite(numbers).all():
-        raise Refusal("run", file, "a row has no iteration", "mend the file, or leave that column out")
-    newest = {iteration: row for row, iteration in enumerate(numbers)}
-    order = [newest[iteration] for iteration in sorted(newest)]
-    return {name: column[order] for name, column in table.items()}
-
-
-def _ours(header: list[str], names: Mapping[str, str], file: Path) -> list[tuple[str, int]]:
-    """Our name and the place of each column that can be judged."""
-    theirs = {str(a): str(b) for a, b in names.items()}
-    if theirs and set(theirs) <= KNOWN and not set(theirs) <= set(header):
-        theirs = {b: a for a, b in theirs.items()}
-    for name, known in theirs.items():
-        if name not in header:
-            problem = f"{file} has no column {name!r}; it has {', '.join(header)}"
-            raise Refusal("columns", dict(names), problem, "columns={their_name:loss_d,other_name:loss_g}")
-        if known not in KNOWN:
-            problem = f"{known!r} is none of the columns that are judged: {', '.join(sorted(KNOWN))}"
-            raise Refusal("columns", dict(names), problem, "columns={their_name:loss_d,other_name:loss_g}")
-    named = [(theirs.get(name, name), place) for place, name in enumerate(header)]
-    found = {name: place for name, place in named if name in KNOWN}
-    if not set(found) - {"iteration"}:
-        problem = f"it has none of the columns that are judged: it has {', '.join(header)}"
-        remedy = (
-            f"say which is which: columns={{their_name:loss_d,other_name:loss_g}}; ours: {', '.join(sorted(KNOWN))}"
-        )
-        raise Refusal("run", file, problem, remedy)
-    return list(found.items())
-
-
-def _number(row: list[str], place: int, file: Path, line: int) -> float:
-    cell = row[place].strip() if place < len(row) else ""
-    try:
-        value = float(cell) if cell else math.nan
-    except ValueError:
-        raise Refusal("run", file, f"line {line} has {cell!r}, which is no number", "mend the file") from None
-    return math.inf if cell and not math.isfinite(value) else value
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def failure_of(folder: Path) -> str:
@@ -186,7 +103,9 @@ def _is_bce(folder: Path) -> bool:
     try:
         config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
         loss = config["model"]["loss"]
-        return (loss if isinstance(loss, dict) else config["loss"])["_target_"] == BCE  # else an interpolation of it
+        return (loss if isinstance(loss, dict) else config["loss"])["_target_"] == _name(
+            BCE
+        )  # else an interpolation of it
     except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
         return True
 

@@ -1,0 +1,133 @@
+"""The tables that a diagnosis is made of: columns by our names, with what is not finite told from what is not there."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dcgan_lightning.curves import METRICS, SAMPLES
+from dcgan_lightning.diagnosis import Columns
+from dcgan_lightning.errors import Refusal
+from dcgan_lightning.symptoms import OF_IMAGES
+
+OF_LOSSES = (
+    "loss_d",
+    "loss_g",
+    "loss_d_real",
+    "loss_d_fake",
+    "d_x",
+    "d_gz_before",
+    "d_gz_after",
+    "acc_real",
+    "acc_fake",
+)
+KNOWN = {"iteration", *OF_LOSSES, *OF_IMAGES}
+
+
+def read_run(folder: Path) -> tuple[Columns, Columns | None]:
+    """A run's curves and sample statistics; None where it has none of the latter.
+
+    Raises:
+        Refusal: it has no curves, or a table that is damaged.
+    """
+    if not (folder / METRICS).is_file():
+        raise Refusal("run", folder, f"there is no {METRICS} in it", "give a run folder, or a CSV file of losses")
+    curves = read_table(folder / METRICS, {})
+    return curves, read_table(folder / SAMPLES, {}) if (folder / SAMPLES).is_file() else None
+
+
+def read_table(file: Path, names: Mapping[str, str]) -> Columns:
+    """The columns of a CSV file that can be judged, by rising iteration; rows are numbered where it has no iterations.
+
+    Of rows with the same iteration the last one counts, which a run that went back wrote.
+
+    Args:
+        file: with a header.
+        names: other names than ours, theirs to ours or ours to theirs.
+
+    Returns:
+        Columns by our names, NaN for an empty cell, infinite for one that is NaN or infinite.
+
+    Raises:
+        Refusal: it cannot be read, or has nothing to judge.
+    """
+    try:
+        header, *rows = list(csv.reader(file.read_text(errors="replace").splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
+        raise Refusal("run", file, f"cannot be read as a CSV file: {error}", "give a file with a header") from error
+    if rows and len(rows[-1]) < len(header):  # what was being written when the run was killed
+        rows.pop()
+    if not rows:
+        raise Refusal("run", file, "there is no row in it", "wait for the run's first rows, or give another file")
+    table = _columns(_ours([cell.strip() for cell in header], names, file), rows, file, line=2)
+    numbers = table.setdefault("iteration", np.arange(len(rows), dtype=np.float64))
+    if not np.isfinite(numbers).all():
+        raise Refusal("run", file, "a row has no iteration", "mend the file, or leave that column out")
+    newest = {iteration: row for row, iteration in enumerate(numbers)}
+    order = [newest[iteration] for iteration in sorted(newest)]
+    return {name: column[order] for name, column in table.items()}
+
+
+class Growing:
+    """A table that a run writes, read as it grows.
+
+    Args:
+        file: which need not be there yet.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file, self._read, self._lines = file, 0, 0
+        self._ours: list[tuple[str, int]] = []
+
+    def new_rows(self) -> Columns:
+        """The rows since the last call, empty where there are none."""
+        if not self.file.is_file():
+            return {}
+        with self.file.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]  # the last line may still be written
+        self._read += len(whole)
+        rows = list(csv.reader(whole.decode(errors="replace").splitlines()))
+        if rows and not self._ours:
+            self._ours = _ours(rows.pop(0), {}, self.file)
+        self._lines += len(rows)
+        return _columns(self._ours, rows, self.file, self._lines) if rows else {}
+
+
+def _columns(ours: list[tuple[str, int]], rows: list[list[str]], file: Path, line: int) -> dict[str, np.ndarray]:
+    return {name: np.array([_number(row, at, file, line + k) for k, row in enumerate(rows)]) for name, at in ours}
+
+
+def _ours(header: list[str], names: Mapping[str, str], file: Path) -> list[tuple[str, int]]:
+    """Our name and the place of each column that can be judged."""
+    theirs = {str(a): str(b) for a, b in names.items()}
+    if theirs and set(theirs) <= KNOWN and not set(theirs) <= set(header):
+        theirs = {b: a for a, b in theirs.items()}
+    for name, known in theirs.items():
+        if name not in header:
+            problem = f"{file} has no column {name!r}; it has {', '.join(header)}"
+            raise Refusal("columns", dict(names), problem, "columns={their_name:loss_d,other_name:loss_g}")
+        if known not in KNOWN:
+            problem = f"{known!r} is none of the columns that are judged: {', '.join(sorted(KNOWN))}"
+            raise Refusal("columns", dict(names), problem, "columns={their_name:loss_d,other_name:loss_g}")
+    named = [(theirs.get(name, name), place) for place, name in enumerate(header)]
+    found = {name: place for name, place in named if name in KNOWN}
+    if not set(found) - {"iteration"}:
+        problem = f"it has none of the columns that are judged: it has {', '.join(header)}"
+        remedy = (
+            f"say which is which: columns={{their_name:loss_d,other_name:loss_g}}; ours: {', '.join(sorted(KNOWN))}"
+        )
+        raise Refusal("run", file, problem, remedy)
+    return list(found.items())
+
+
+def _number(row: list[str], place: int, file: Path, line: int) -> float:
+    cell = row[place].strip() if place < len(row) else ""
+    try:
+        value = float(cell) if cell else math.nan
+    except ValueError:
+        raise Refusal("run", file, f"line {line} has {cell!r}, which is no number", "mend the file") from None
+    return math.inf if cell and not math.isfinite(value) else value
