@@ -51,10 +51,11 @@ class Outcome:
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
     """Run ``train``, ``generate`` or ``rebuild`` with arguments in an empty working directory."""
-    return _command(tmp_path, monkeypatch, capfd)
+    return command_in(tmp_path, monkeypatch, capfd)
 
 
-def _command(cwd, monkeypatch, capture):
+def command_in(cwd, monkeypatch, capture=None):
+    """The ``command`` of a folder; without ``capture`` its outcomes do not have what was printed."""
     (cwd / "work").mkdir(exist_ok=True)
 
     def run(script, *arguments):
@@ -82,7 +83,7 @@ def _command(cwd, monkeypatch, capture):
 def trained(tmp_path_factory):
     """A finished tiny run with FID and figures: its outcome."""
     with pytest.MonkeyPatch.context() as patch:
-        tiny = _command(tmp_path_factory.mktemp("trained"), patch, None).tiny
+        tiny = command_in(tmp_path_factory.mktemp("trained"), patch).tiny
         outcome = tiny("trainer.max_steps=12", "callbacks.fid.every=5", "callbacks.grid.every=5", FIGURES)
     assert outcome.code == 0
     return outcome
