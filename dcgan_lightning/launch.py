@@ -54,8 +54,10 @@ def own_command_for_other_ranks(folder: Path) -> Iterator[None]:
                 raise
             finally:
                 sys.argv, HydraConfig.instance().cfg = argv, config
-                # On every rank: a process that ends while the group's threads still run may be aborted by them.
-                if torch.distributed.is_available() and torch.distributed.is_initialized():
+                # On every rank: a process that ends while the group's threads still run may be aborted by them. One
+                # that leaves at once is not, and need not wait for them, unless it is to have another group.
+                alone = signals.leaves() and not str(hydra.mode).endswith("MULTIRUN")
+                if torch.distributed.is_available() and torch.distributed.is_initialized() and not alone:
                     torch.distributed.destroy_process_group()
                 watch.wait(patience)
     finally:

@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import multiprocessing
 import os
 import select
 import signal
@@ -45,6 +46,8 @@ class Stopped(BaseException):
 
 class _State:
     """What this process has been told. Signals are a process's own, so that there is one state."""
+
+    leaves = False  # also while no signals are heeded
 
     def __init__(self) -> None:
         self.process: int | None = None  # that heeds signals; the forked ones inherit all this and do not
@@ -194,17 +197,34 @@ def leave_broken_pipes() -> None:
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Around all that a process does: one that a signal stopped ends without Python's taking its modules apart.
+    """Around all that a process does: once that has ended, with ``sys.exit`` or by itself, the process is gone.
 
-    That takes two seconds of a core, with torch and Lightning, and a scheduler may not wait for so long.
+    Python would take its modules apart, for two seconds of a core with torch and Lightning, which a scheduler may not
+    wait for; and it would wait for the threads of a process group and for a loader's workers, for ever where one of
+    them hangs.
     """
+    code: object = None
+    _state.leaves = True
     try:
         yield
     except SystemExit as end:
-        if isinstance(end.code, int) and end.code - 128 in HEEDED:
-            atexit._run_exitfuncs()
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError):
-                    stream.flush()
-            os._exit(end.code)
-        raise
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    for child in multiprocessing.active_children():
+        child.kill()
+    atexit._run_exitfuncs()
+    leave_broken_pipes()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code or 0)
+
+
+def leaves() -> bool:
+    """Whether this process is inside :func:`leaving_at_once`, so that what ends with it need not be ended before."""
+    return _state.leaves

@@ -16,6 +16,7 @@ from benchmarks.reliability import stops
 from dcgan_lightning import signals
 from dcgan_lightning.callbacks import fid, figures
 from tests.conftest import FIGURES
+from tests.support import finished
 from tests.test_sweep import cells_of, rows
 
 
@@ -179,3 +180,29 @@ SOME = (
 @pytest.mark.parametrize("name", SOME)
 def test_whatever_the_signal_whoever_gets_it(name, tmp_path):
     assert TRIALS[name].run(tmp_path).loss == ""
+
+
+LEFT_BEHIND = """
+import multiprocessing, signal, sys, threading, time
+from dcgan_lightning.signals import leaving_at_once
+
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+with leaving_at_once():
+    multiprocessing.get_context("fork").Process(target=deaf, daemon=True).start()
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    print("said", flush=False)
+    {end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "words"),
+    [("pass", 0, ""), ("sys.exit(3)", 3, ""), ("sys.exit('why')", 1, "why"), ("1 / 0", 1, "ZeroDivisionError")],
+)
+def test_a_process_leaves_at_its_end_whatever_still_runs_in_it(end, code, words):
+    done = finished([sys.executable, "-c", LEFT_BEHIND.format(end=end)], seconds=60)
+    assert (done.returncode, done.stdout) == (code, "said\n")
+    assert words in done.stderr

@@ -24,6 +24,7 @@ from dcgan_lightning.untrusted import local
 Sampling = Literal["shuffle", "replacement"]
 CPU = torch.device("cpu")
 MANY_WORKERS = 64  # that a machine of few cores may have, too
+LONGEST_WAIT = 300  # seconds for a batch, which takes milliseconds: a worker that hangs is an error, and no silent wait
 SHARE_OF_CARD = 0.5  # of a GPU's free memory that the images may take
 
 
@@ -190,6 +191,7 @@ class ImageDataModule(LightningDataModule):
             worker_init_fn=leave_to_parent,
             pin_memory=pinned,
             persistent_workers=self.num_workers > 0,
+            timeout=LONGEST_WAIT if self.num_workers else 0,
         )
 
     def _fits(self, device: torch.device) -> bool:
