@@ -69,9 +69,9 @@ function* pieces() {
 
 function contrasts() {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  const still = document.createElement("style");
-  still.textContent = "* { pointer-events: auto !important; transition: none !important; scroll-behavior: auto !important }";
-  document.head.append(still);
+  const still = new CSSStyleSheet(); // a style element would be an offence to a page's Content-Security-Policy
+  still.replaceSync("* { pointer-events: auto !important; transition: none !important; scroll-behavior: auto !important }");
+  document.adoptedStyleSheets.push(still);
   const found = [];
   for (const [words, element, box, property] of pieces()) {
     element.scrollIntoView({ block: "center", inline: "center" });
@@ -81,7 +81,34 @@ function contrasts() {
     front[3] *= opacity(element);
     found.push([words, contrast(over(front, back), back)]);
   }
-  still.remove();
+  document.adoptedStyleSheets.pop();
+  return found;
+}
+
+// [words, CSS pixels] of each text as it is drawn: a drawing may be scaled.
+function heights() {
+  return [...pieces()].map(([words, element]) => {
+    const drawn = element instanceof SVGGraphicsElement ? element.getScreenCTM() : { a: 1, b: 0 };
+    return [words, parseFloat(getComputedStyle(element).fontSize) * Math.hypot(drawn.a, drawn.b)];
+  });
+}
+
+// Short words that go on in the next line, for want of room; what is clipped away is there for screen readers only.
+function broken() {
+  const clipped = (element) => element &&
+    ((getComputedStyle(element).overflow === "hidden" && element.offsetWidth <= 1) || clipped(element.parentElement));
+  const found = [], range = document.createRange();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest("script, style") || clipped(node.parentElement)) continue;
+    for (const word of node.data.matchAll(/(?<!\S)[^\s\-/]{2,14}(?!\S)/g)) {
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const tops = [...range.getClientRects()].map((box) => box.top);
+      if (Math.max(...tops) - Math.min(...tops) > 4) found.push(word[0]);
+    }
+  }
   return found;
 }
 

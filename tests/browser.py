@@ -84,6 +84,14 @@ class Visit:
         """Texts with less contrast to what is painted behind them than WCAG 2.2 asks for (1.4.3), with theirs."""
         return [f"{text!r}: {contrast:.2f}" for text, contrast in self._check("contrasts") if contrast < ratio]
 
+    def tiny_text(self, least=9):
+        """Texts that are drawn lower than so many CSS pixels, with theirs."""
+        return [f"{text!r}: {height:.1f}" for text, height in self._check("heights") if height < least]
+
+    def broken_words(self):
+        """Words of up to 14 characters that go on in the next line for want of room."""
+        return self._check("broken")
+
     def barriers(self):
         """What axe-core finds that keeps people from reading or using the page, and drawings without a name."""
         found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]

@@ -41,7 +41,8 @@ def visit(browser, tmp_path):
 @pytest.mark.parametrize("size", [(360, 800), (1600, 1000)])
 def test_nothing_is_found_where_there_is_nothing(visit, theme, size):
     with visit('<img alt="a dot" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', size=size, theme=theme) as page:
-        assert page.overflow() == page.faint_text() == page.barriers() == page.complaints == page.requests == []
+        assert page.overflow() == page.broken_words() == page.faint_text() == page.tiny_text() == page.barriers() == []
+        assert page.complaints == page.requests == []
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,29 @@ def test_overflow(visit):
 def test_faint_text(visit, more, theme, found):
     with visit(more, theme=theme) as page:
         assert page.faint_text() == [found]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ('<p style="font-size: 8px">small</p>', "'small': 8.0"),
+        (
+            '<svg role="img" aria-label="a" width="50" height="50" viewBox="0 0 100 100">'
+            '<text y="50" font-size="16" transform="rotate(-90 20 50)">halved</text></svg>',
+            "'halved': 8.0",
+        ),
+    ],
+)
+def test_tiny_text(visit, more, found):
+    with visit(more) as page:
+        assert page.tiny_text() == [found]
+
+
+def test_broken_words(visit):
+    with visit(
+        '<p style="width: 4em; overflow-wrap: anywhere">two threshold checkpoints/best.ckpt to-and-fro</p>'
+    ) as page:
+        assert page.broken_words() == ["threshold"]
 
 
 @pytest.mark.parametrize(
