@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan_lightning import sweep
+from dcgan_lightning import report, sweep
 from dcgan_lightning.animation import draw_gif, draw_mp4
 from dcgan_lightning.curves import NotThere, lineage, resumed_from
 from dcgan_lightning.errors import Refusal, printable
@@ -34,8 +34,15 @@ def export_weights(folder: Path) -> list[Path]:
     return export(folder, re.search(r"^export_pth: true$", words, re.MULTILINE) is not None)
 
 
-OF_A_RUN: dict[str, Maker] = {**PICTURES, "generator.safetensors, discriminator.safetensors": export_weights}
-OF_A_SWEEP: dict[str, Maker] = {"table.csv, table.md, figure.png": sweep.rebuild}
+OF_A_RUN: dict[str, Maker] = {
+    **PICTURES,
+    "generator.safetensors, discriminator.safetensors": export_weights,
+    "report.html": report.write,  # after what it tells of
+}
+OF_A_SWEEP: dict[str, Maker] = {
+    "table.csv, table.md, figure.png": sweep.rebuild,
+    "report.html": report.write_of_sweep,
+}
 
 
 class Outcome(NamedTuple):

@@ -3,27 +3,28 @@
 import json
 import math
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from dcgan_lightning import resuming, signals
+from dcgan_lightning import next_steps, resuming, signals, surroundings
 from dcgan_lightning.callbacks.fid import FID
+from dcgan_lightning.callbacks.report import Report
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.curves import RESUMED_FROM, carry_over
 from dcgan_lightning.data.module import ImageDataModule
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finding import LAST
-from dcgan_lightning.settings import WEIGHTS
+from dcgan_lightning.next_steps import shown
 from dcgan_lightning.signals import Stopped
 from dcgan_lightning.trainer import total_iterations
 from dcgan_lightning.whole_files import written_whole
@@ -123,12 +124,15 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
     What is refused leaves none.
 
     ``iterations`` and ``epochs`` count from the very first iteration, ``first_iteration`` is where this run began;
-    ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training.
+    ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training. What
+    :mod:`dcgan_lightning.surroundings` knows stands there too. The report comes last, since it tells of the end.
     """
     first = resumed.iteration if resumed is not None else 0
     began, problem = time.monotonic(), None
+    about: dict[str, Any] = {}
     if trainer.is_global_zero:
-        _write_json(folder, {"status": "running", "error": None, "first_iteration": first})
+        about = surroundings.surroundings(trainer, data)
+        _write_json(folder, {"status": "running", "error": None, "first_iteration": first, **about})
     try:
         with signals.named_as_cause(), _shortage_in_words(folder):
             yield
@@ -142,9 +146,11 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
             (folder / "run.json").unlink(missing_ok=True)
         elif trainer.is_global_zero:
             record = _lengths(trainer, data, first, time.monotonic() - began)
-            _write_record(folder, problem, record, trainer.precision)
+            _write_record(folder, problem, record | {"precision": trainer.precision} | about)
             if isinstance(problem, Stopped):
                 words_of_a_stop(trainer, folder)
+            with suppress(*([Stopped] if isinstance(problem, Stopped) else [])):  # whoever is impatient leaves it out
+                _report(trainer, folder)
 
 
 @contextmanager
@@ -168,22 +174,26 @@ def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float
         "first_iteration": first,
         "iterations": done,
         "epochs": round(done / an_epoch, 4),
+        "planned_iterations": planned if (planned := total_iterations(trainer)) < sys.maxsize else None,
         "iterations_per_epoch": int(an_epoch) if math.isfinite(an_epoch) else None,
         "seconds": round(seconds, 3),
         "images_per_s": round(max(0, done - first) * images / an_epoch / seconds, 3),
     }
 
 
-def _write_record(
-    folder: Path, problem: BaseException | None, lengths: dict[str, int | float | None], precision: str
-) -> None:
+def _report(trainer: Trainer, folder: Path) -> None:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Report):
+            callback.write(folder)
+
+
+def _write_record(folder: Path, problem: BaseException | None, known: Mapping[str, Any]) -> None:
     # Hydra's own config is out of reach while ranks are started.
     hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
     record = {
         "status": "finished" if problem is None else "stopped" if isinstance(problem, Stopped) else "failed",
         "error": None if problem is None else in_words(problem),
-        **lengths,
-        "precision": precision,
+        **known,
         "experiment": hydra.runtime.choices.get("experiment"),
     }
     _write_json(folder, record)
@@ -220,11 +230,10 @@ def closing_words(trainer: Trainer, folder: Path) -> None:
         if fid.features is not None and fid.best is not None and (folder / "checkpoints" / "best.ckpt").is_file():
             value, iteration = fid.best
             print(f"best FID      {value:.2f} ({fid.features.tag}) after {iteration} iterations: checkpoints/best.ckpt")
-    longer = _overrides_to_go_on(folder, 2 * total_iterations(trainer))
     commands = {
-        "curves": ["tensorboard", "--logdir", here],
-        "samples": ["python", "generate.py", f"ckpt_path={here}", "n=64", "seed=0"],
-        "go on": ["python", "train.py", f"ckpt_path={here}", *longer],
+        "curves": next_steps.curves(folder),
+        "samples": next_steps.sample(folder),
+        "go on": next_steps.lengthen(folder, 2 * total_iterations(trainer)),
     }
     for name, command in commands.items():
         print(f"{name:13} {shlex.join(command)}", flush=True)
@@ -234,33 +243,9 @@ def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
     """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
     signals.leave_broken_pipes()
     here = shown(folder)
-    again = [f"ckpt_path={here}", *_overrides(folder, "ckpt_path", *WEIGHTS)]
     print(f"\nrun folder    {here}")
     if (folder / "checkpoints" / "last.ckpt").is_file():
         print(f"checkpoint    {here}/checkpoints/last.ckpt")
-        print(f"pictures      {shlex.join(['python', 'rebuild.py', f'run={here}'])}", flush=True)
-    else:
-        again = _overrides(folder)
+        print(f"pictures      {shlex.join(next_steps.rebuild(folder))}", flush=True)
     if trainer.global_step < total_iterations(trainer):
-        print(f"go on         {shlex.join(['python', 'train.py', *again])}", flush=True)
-
-
-def _overrides_to_go_on(folder: Path, max_steps: int) -> list[str]:
-    length = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
-    replaced = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
-    kept = _overrides(folder, "ckpt_path", *replaced, *WEIGHTS)
-    # What an experiment sets would end the run earlier.
-    freed = [] if length.max_epochs is None else ["trainer.max_epochs=null"]
-    freed += [] if length.fraction == 1 else ["trainer.fraction=1"]
-    return [*kept, f"trainer.max_steps={max_steps}", *freed]
-
-
-def _overrides(folder: Path, *but: str) -> list[str]:
-    """Those of a run as they were typed, interpolations too, except those that set these options."""
-    words = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
-    return [word for word in map(str, words) if not word.startswith(tuple(f"{name}=" for name in but))]
-
-
-def shown(folder: Path) -> str:
-    """As short as it can be typed from the current directory."""
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+        print(f"go on         {shlex.join(next_steps.finish(folder))}", flush=True)

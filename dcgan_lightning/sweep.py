@@ -14,9 +14,11 @@ from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, read_write
 
-from dcgan_lightning import sweep_table
+from dcgan_lightning import report, sweep_table
+from dcgan_lightning.callbacks.report import write_or_warn
 from dcgan_lightning.errors import Refusal
-from dcgan_lightning.run_folder import in_words, shown
+from dcgan_lightning.next_steps import shown
+from dcgan_lightning.run_folder import in_words
 from dcgan_lightning.signals import Stopped
 from dcgan_lightning.whole_files import written_whole
 
@@ -40,6 +42,7 @@ class Sweep:
 
     def __init__(self) -> None:
         self.cells: list[dict[str, Any]] = []
+        self.reported = False  # whether a cell writes a report, and so does the sweep
         self.folder: Path | None = None
 
     @contextmanager
@@ -49,6 +52,7 @@ class Sweep:
             yield
             return
         self.cells.append(cell := self._begun())
+        self.reported |= cfg.callbacks.get("report") is not None
         self._write()
         try:
             yield
@@ -104,6 +108,8 @@ class Sweep:
         paths = rebuild(self.folder)
         print(f"\nsweep folder  {shown(self.folder)}\n\n{(self.folder / sweep_table.MARKDOWN).read_text()}")
         print(f"figure        {shown(paths[-1])}", flush=True)
+        if self.reported:
+            write_or_warn(report.write_of_sweep, self.folder)
 
     def _begun(self) -> dict[str, Any]:
         gc.collect()  # what a failed cell still holds on the device in reference cycles
@@ -146,11 +152,16 @@ def rebuild(folder: Path) -> list[Path]:
     """
     from dcgan_lightning import sweep_figure  # it takes matplotlib along, which a run by itself need not wait for
 
-    results = sweep_table.ranked(folder, _read_cells(folder))
+    results = sweep_table.ranked(folder, read_cells(folder))
     return [*sweep_table.write(results, folder), sweep_figure.draw(results, folder)]
 
 
-def _read_cells(folder: Path) -> list[dict[str, Any]]:
+def read_cells(folder: Path) -> list[dict[str, Any]]:
+    """The cells of a sweep's ``cells.json``.
+
+    Raises:
+        Refusal: there is none, or it cannot be read.
+    """
     try:
         cells = json.loads((folder / CELLS).read_text())
         if not isinstance(cells, list) or not all(map(sweep_table.is_cell, cells)):

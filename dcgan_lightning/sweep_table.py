@@ -149,10 +149,11 @@ def _markdown(results: list[Result], options: list[str]) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in table]
     lines.insert(1, f"|{'|'.join('-' * (width + 2) for width in widths)}|")
-    return "\n".join([*lines, *_notes(results)]) + "\n"
+    return "\n".join([*lines, *([""] * bool(notes(results))), *notes(results)]) + "\n"
 
 
-def _notes(results: list[Result]) -> list[str]:
+def notes(results: list[Result]) -> list[str]:
+    """What has to be known to read the table, in sentences."""
     notes = []
     unfinished = sum(result.status != "finished" for result in results)
     if unfinished == len(results):
@@ -170,7 +171,7 @@ def _notes(results: list[Result]) -> list[str]:
         names = [name for name, values in zip(MEASURED_BY, differ, strict=True) if len(set(values)) > 1]
         if names:
             notes.append(f"The values of {tag} were not all measured alike ({', '.join(names)} in fid.csv).")
-    return ["", *notes] if notes else []
+    return notes
 
 
 def is_cell(value: Any) -> bool:

@@ -20,8 +20,10 @@ TINY = (
     "callbacks.fid.num_samples=64",
     "trainer.accelerator=cpu",
     "callbacks.figures=null",  # half a second a run
+    "callbacks.report=null",  # likewise
 )
 FIGURES = "callbacks.figures={_target_:dcgan_lightning.callbacks.figures.Figures}"
+REPORT = "callbacks.report={_target_:dcgan_lightning.callbacks.report.Report}"
 VERBS = {"train": train_verb.train, "generate": generate_verb.sample, "rebuild": rebuild_verb.rebuild}
 COMPLETE = {"train": completed}
 

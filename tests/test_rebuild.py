@@ -40,7 +40,7 @@ def test_what_the_folder_lacks_is_left_out_with_the_reason(command, folder):
     shutil.rmtree(folder / "grids")
     run = command("rebuild", f"run={folder}")
     assert run.code == 0
-    assert run.out.count("wrote") == 3
+    assert run.out.count("wrote") == 4  # the three of curves, and the report
     assert f"left out  progress.gif: there is no whole picture in {folder / 'grids'}" in run.out
     assert not (folder / "progress.gif").exists()
 
