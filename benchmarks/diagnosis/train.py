@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.diagnosis.runs import Labelled
+from benchmarks.diagnosis.truth import ending
 from benchmarks.report import ROOT
 from dcgan_lightning.whole_files import written_whole
 
 CURVES = Path(__file__).parent / "curves"
 TABLES = ("metrics.csv", "samples.csv")
+ENDING = "ending.json"
 DIGITS = 5  # significant ones that are kept: no threshold is finer
 
 
@@ -49,12 +51,15 @@ def train(runs: Sequence[Labelled], data_root: Path, out: Path, jobs: int) -> It
         yield from pool.map(one, missing(runs, out))
 
 
-def keep_curves(run: Labelled, out: Path) -> None:
-    """Copy a run's tables to where they are committed, with fewer digits."""
-    for name in TABLES:
+def keep(run: Labelled, out: Path) -> None:
+    """Copy a run's tables to where they are committed, with fewer digits, and note what it came to."""
+    (CURVES / run.name).mkdir(parents=True, exist_ok=True)
+    came_to = {name: value for name, value in ending(out / run.name)._asdict().items() if value == value}
+    with written_whole(CURVES / run.name / ENDING) as path:
+        path.write_text(json.dumps(came_to, indent=1) + "\n")
+    for name in filter(lambda name: (out / run.name / name).is_file(), TABLES):  # some diverge before the first samples
         with (out / run.name / name).open(newline="") as file:
             header, *rows = csv.reader(file)
-        (CURVES / run.name).mkdir(parents=True, exist_ok=True)
         with written_whole(CURVES / run.name / name) as path, path.open("w", newline="") as file:
             csv.writer(file).writerows([header, *([_shorter(cell) for cell in row] for row in rows)])
 
