@@ -5,11 +5,13 @@ import sys
 
 import pytest
 
+import diagnose as diagnose_verb
 import generate as generate_verb
 import rebuild as rebuild_verb
 import train as train_verb
 from dcgan_lightning import cli
 from dcgan_lightning.command_line import completed
+from dcgan_lightning.diagnosing import as_told
 
 # A GAN that trains in an instant: one class of the shipped digits, narrow networks.
 TINY = (
@@ -24,8 +26,13 @@ TINY = (
 )
 FIGURES = "callbacks.figures={_target_:dcgan_lightning.callbacks.figures.Figures}"
 REPORT = "callbacks.report={_target_:dcgan_lightning.callbacks.report.Report}"
-VERBS = {"train": train_verb.train, "generate": generate_verb.sample, "rebuild": rebuild_verb.rebuild}
-COMPLETE = {"train": completed}
+VERBS = {
+    "train": train_verb.train,
+    "diagnose": diagnose_verb.diagnose,
+    "generate": generate_verb.sample,
+    "rebuild": rebuild_verb.rebuild,
+}
+COMPLETE = {"train": completed, "diagnose": as_told}
 
 
 class Outcome:

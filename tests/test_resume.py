@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from dcgan_lightning.command_line import completed
+from dcgan_lightning.curves import CARRIED_OVER
 from dcgan_lightning.data.batches import Batches
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.settings import in_hydra, is_kept, settings_of
@@ -32,6 +33,8 @@ FINE = (
     "callbacks.fid.every=8",
     "callbacks.grid.every=5",
     "callbacks.scalars.fetch_every=7",
+    "callbacks.samples.every=6",
+    "diagnosis.window=6",
 )
 
 
@@ -82,7 +85,7 @@ def assert_same_run(whole, resumed):
     before, after = last(whole), last(resumed)
     for key in ("state_dict", "optimizer_states", "callbacks", "global_step", "epoch", "dcgan_lightning"):
         equal(before[key], after[key], key)
-    for name in ("metrics.csv", "fid.csv"):
+    for name in CARRIED_OVER:
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
     for picture in (resumed / "grids").iterdir():
         assert picture.read_bytes() == (whole / "grids" / picture.name).read_bytes()
