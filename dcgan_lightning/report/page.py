@@ -61,14 +61,14 @@ def _title(run: Run) -> str:
 
 
 def _heading(run: Run) -> dict[str, Any]:
-    status, error = run.known.get("status"), run.known.get("error")
+    status, error, experiment = (_words(run.known.get(name)) for name in ("status", "error", "experiment"))
     before = part(run.folder, lambda: resumed_from(run.folder)).content
     return {
         "folder": run.folder.name,
         "status": status if status in ENDS else "unknown",
-        "ended": ENDS.get(str(status), "How the run ended is not known: run.json is missing or damaged."),
-        "error": error if isinstance(error, str) else "",
-        "experiment": run.known.get("experiment"),
+        "ended": ENDS.get(status, "How the run ended is not known: run.json is missing or damaged."),
+        "error": error,
+        "experiment": experiment,
         "iterations": words.iterations(run.iterations),
         "before": before,
     }
@@ -94,6 +94,10 @@ def _latents(run: Run) -> str:
     return "" if kind is None else "Each grid is drawn from other latents."
 
 
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def diagnosed(run: Run) -> dict[str, Any]:
     """The verdict with its evidence."""
     told = run.diagnosis
@@ -107,7 +111,7 @@ def diagnosed(run: Run) -> dict[str, Any]:
         "evidence": [_evidence(name, row) for name, row in rows if isinstance(row, dict)][:MANY],
         "history": [_span(span) for span in spans][-MANY:],
         "advice": _sentences(told.get("advice")),
-        "source": told.get("source") if isinstance(told.get("source"), str) else "",
+        "source": _words(told.get("source")),
         "not_judged": _sentences(told.get("not_judged")),
         "saved": _saved(run),
     }
@@ -115,7 +119,7 @@ def diagnosed(run: Run) -> dict[str, Any]:
 
 def _saved(run: Run) -> str:
     """How much training a run was spared that its diagnosis stopped."""
-    stopped = str(run.known.get("error")).startswith("diagnosis:")
+    stopped = _words(run.known.get("error")).startswith("diagnosis:")
     return f"That it was stopped here saved training. {unspent(run)}" if stopped and unspent(run) else ""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dcgan_lightning import next_steps
+from dcgan_lightning.curves import NotThere
 from dcgan_lightning.report import words
 from dcgan_lightning.report.files import Part, Run, is_count, part
 
@@ -92,5 +93,5 @@ def _named_seed(node: Any, path: str, before: set[int]) -> Iterator[tuple[str, A
 def _node(run: Run, name: str) -> dict[str, Any]:
     node = run.record.get(name)
     if not isinstance(node, dict):
-        raise ValueError(f"run.json does not say: it is of before this was noted, or damaged (no {name})")
+        raise NotThere(f"run.json does not say: it has no {name}")
     return node
