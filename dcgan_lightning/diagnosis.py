@@ -6,7 +6,7 @@ of it is a function of the curves, so that a run that trains and its finished ta
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -148,6 +148,26 @@ class Course:
             evidence = {"not_finite": Number(self._seen - since + (not self._seen - since), 0, "above", words)}
         return Diagnosis(now.verdict, now.since, self._seen, evidence, history, self._not_judged())
 
+    def failing(self, after: int) -> Span | None:
+        """The failure that the verdict is, if the instants after an iteration alone have it hold as well.
+
+        What is not finite is none: whoever looks at each number says that (:mod:`dcgan_lightning.callbacks.finite`).
+        """
+        now = self.history[-1]
+        return now if now.verdict in FAILURES and self._holds(now.verdict, after) else None
+
+    def sound(self) -> bool:
+        """Whether the newest instant is that of the newest row, and no verdict yet to come can reach back behind it.
+
+        That is where nothing has shown a failure for as long as a verdict has to hold: one that comes to hold later
+        begins later. What is not judged yet, since it warms up, is not known to be sound.
+        """
+        if not self.instants or self.instants[-1].iteration != self._seen or self._spoilt_since is not None:
+            return False
+        recent = [i for i in self.instants if i.iteration > self._seen - max(self._long(), 2 * self._window - 1)]
+        judged = len(recent) > 1 and recent[0].iteration >= self.thresholds.warm_up
+        return judged and not any(instant.verdict in FAILURES for instant in recent)
+
     def _note_divergence(self, curves: Columns) -> None:
         """Note since when each row has had a number that is not finite; with float16 a single one may pass."""
         spoilt: NDArray[np.bool_] = np.zeros(len(curves["iteration"]), dtype=bool)
@@ -193,14 +213,23 @@ class Course:
 
     def _let_hold(self, iteration: int) -> None:
         """Make what the newest instant shows the verdict, if it has held for long enough."""
-        t, newest = self.thresholds, self.instants[-1].verdict
-        if newest in ("warming_up", self.history[-1].verdict):
-            return
-        long = min(max(t.hold * iteration, t.hold_least), t.hold_most)
-        held = [instant for instant in self.instants if instant.iteration > iteration - long]
-        covered = iteration - self.instants[0].iteration + self._window >= long
-        if covered and sum(i.verdict == newest for i in held) >= t.agreeing * len(held):
-            self._turn_to(newest, next(i.iteration for i in held if i.verdict == newest) - self._window)
+        newest = self.instants[-1].verdict
+        if newest not in ("warming_up", self.history[-1].verdict) and self._holds(newest, 0):
+            first = next(i for i in self.instants if i.iteration > iteration - self._long() and i.verdict == newest)
+            self._turn_to(newest, first.iteration - self._window)
+
+    def _holds(self, verdict: Verdict, after: int) -> bool:
+        """Whether what has been shown after an iteration is a verdict's for as long as it has to be."""
+        newest = self.instants[-1].iteration
+        begin = max(after, self.instants[0].iteration - self._window)
+        held = [i for i in self.instants if i.iteration > max(begin, newest - self._long())]
+        agree = sum(instant.verdict == verdict for instant in held)
+        return newest - begin >= self._long() and agree >= self.thresholds.agreeing * len(held)
+
+    def _long(self) -> float:
+        """For how many iterations a verdict has to have held by the newest instant."""
+        t = self.thresholds
+        return min(max(t.hold * self.instants[-1].iteration, t.hold_least), t.hold_most)
 
     def _turn_to(self, verdict: Verdict, since: int) -> None:
         since = max(since, self.history[-1].since)
@@ -214,6 +243,20 @@ class Course:
         if not self.bce:
             reasons.append("losses, accuracies and D's outputs: the loss is not that of the original GAN")
         return reasons
+
+
+def with_rolled_back(diagnosis: Diagnosis, rolled_back: Sequence[Span]) -> Diagnosis:
+    """A diagnosis whose history has what a run went back from, too.
+
+    Each such stretch comes before the first verdict that began after the point to which the run went back from it; the
+    verdict that holds now stays the last.
+    """
+    history = list(diagnosis.history)
+    for span in reversed(rolled_back):
+        to = span.also.get("rolled_back_to", 0)
+        place = next((k for k, later in enumerate(history) if later.since > to), len(history))
+        history.insert(min(place, len(history) - 1), span)
+    return replace(diagnosis, history=history)
 
 
 def _median(column: NDArray[np.float64]) -> float:
