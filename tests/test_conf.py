@@ -61,4 +61,9 @@ def test_defaults_live_in_conf_alone(group, name):
 
 
 def test_the_primary_configs_are_these():
-    assert sorted(path.name for path in Path(CONF).glob("*.yaml")) == ["generate.yaml", "rebuild.yaml", "train.yaml"]
+    assert sorted(path.name for path in Path(CONF).glob("*.yaml")) == [
+        "diagnose.yaml",
+        "generate.yaml",
+        "rebuild.yaml",
+        "train.yaml",
+    ]

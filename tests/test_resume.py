@@ -356,7 +356,7 @@ def printed_to_go_on(run):
 
 def test_n_iterations_and_n_more_are_two_n(command, tmp_path):
     """Ended, not cut: where the end is a multiple of the evaluations', it adds none."""
-    often = ("callbacks.fid.every=10", "callbacks.grid.every=10", "save_every=1")
+    often = ("callbacks.fid.every=10", "callbacks.grid.every=10", "callbacks.samples.every=10", "save_every=1")
     whole, half = tmp_path / "whole", tmp_path / "half"
     command.tiny("trainer.max_steps=40", *often, f"hydra.run.dir={whole}")
     ended = command.tiny("trainer.max_steps=20", *often, f"hydra.run.dir={half}")
