@@ -46,7 +46,7 @@ def _data(run: Run) -> Rows:
     shape = data.get("shape")
     sides = " x ".join(map(words.number, shape[:3])) if isinstance(shape, list) else "unknown"
     return [
-        ("Data set", str(data.get("kind"))),
+        ("Data set", run.choices.get("data", str(data.get("kind")))),
         ("Path", str(data.get("root") or "its own place: shipped, or downloaded")),
         ("Images", words.number(data.get("images"))),
         ("Each", f"{sides} (channels x height x width, pixels)"),
@@ -74,9 +74,10 @@ def _code(run: Run) -> Rows:
 def _seeds(run: Run) -> Rows:
     """``seed`` and the callbacks' own, by their options."""
     settings = part(run.folder, lambda: run.settings).content
-    found = [(name, words.number(value)) for name, value in _named_seed(settings, "", set()) if is_count(value)]
+    found = [(name, str(value)) for name, value in _named_seed(settings, "", set()) if is_count(value)]
     noted = run.known.get("seed")
-    return found or [("seed", words.number(noted))]
+    found.sort(key=lambda row: row[0].count("."))  # the run's own first
+    return found or [("seed", str(noted))]
 
 
 def _named_seed(node: Any, path: str, before: set[int]) -> Iterator[tuple[str, Any]]:
