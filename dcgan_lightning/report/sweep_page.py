@@ -27,6 +27,7 @@ def write(folder: Path) -> Path:
         "options": options,
         "cells": [_cell(result, folder, share) for result in results],
         "notes": notes(results),
+        "tags": list(dict.fromkeys(result.tag for result in results if result.tag)),
         "finished": sum(result.status == "finished" for result in results),
     }
     html = render("sweep.html", **content)

@@ -58,8 +58,9 @@ def test_the_cells_are_ranked_with_samples_and_verdicts(made):
     page = write(made)
     assert "4 cells, of which 2 finished" in page.words
     table = page.words[page.words.index("Report 1 1e-1") :]
-    for words in ("1 1e-1 Stable 12.50 (fid/digits) 1,500 121.70 2,000 2 min 0 s 2,125 none", "2 1e-0 Mode collapse"):
+    for words in ("1 1e-1 Stable 12.50 1,500 121.70 2,000 2 min 0 s 2,125 none", "2 1e-0 Mode collapse"):
         assert words in table, words
+    assert "By the best FID of each cell (fid/digits); lower is better" in page.words
     assert table.index("12.50") < table.index("51.30")
     assert len(page.all("img")) == 2
     assert all(image["src"].startswith("data:image/webp") and image["alt"] for image in page.all("img"))
