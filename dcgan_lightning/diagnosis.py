@@ -41,6 +41,16 @@ class Span:
     until: int | None = None
     also: dict[str, Any] = field(default_factory=dict)
 
+    def record(self) -> dict[str, Any]:
+        """What diagnosis.json holds of it."""
+        return {"verdict": self.verdict, "since": self.since, "until": self.until, **self.also}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Span":
+        """The same from there."""
+        also = {name: value for name, value in record.items() if name not in ("verdict", "since", "until")}
+        return cls(record["verdict"], record["since"], record["until"], also)
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -73,7 +83,7 @@ class Diagnosis:
             "since": self.since,
             "judged_at": self.judged_at,
             "evidence": {name: _plain(number) for name, number in self.evidence.items()},
-            "history": [{"verdict": s.verdict, "since": s.since, "until": s.until, **s.also} for s in self.history],
+            "history": [span.record() for span in self.history],
             "advice": list(ADVICE[self.verdict]),
             "source": SOURCES[self.verdict],
             "not_judged": self.not_judged,
@@ -212,11 +222,21 @@ class Course:
         return known[-1][1] | ({"gap_before": half[-1]} if half else {})
 
     def _let_hold(self, iteration: int) -> None:
-        """Make what the newest instant shows the verdict, if it has held for long enough."""
-        newest = self.instants[-1].verdict
-        if newest not in ("warming_up", self.history[-1].verdict) and self._holds(newest, 0):
+        """Make what the newest instant shows the verdict, if it has held for long enough, and end one that has not."""
+        now, newest = self.history[-1], self.instants[-1].verdict
+        if newest not in ("warming_up", now.verdict) and self._holds(newest, 0):
             first = next(i for i in self.instants if i.iteration > iteration - self._long() and i.verdict == newest)
             self._turn_to(newest, first.iteration - self._window)
+        elif now.verdict in FAILURES and self._has_faded(now):
+            shown = [i.iteration for i in self.instants if i.verdict == now.verdict and i.iteration > now.since]
+            self._turn_to("warming_up", max(shown, default=now.since))
+
+    def _has_faded(self, now: Span) -> bool:
+        """Whether hardly any instant has shown the verdict for as long as one has to hold."""
+        newest = self.instants[-1].iteration
+        held = [i for i in self.instants if i.iteration > newest - self._long()]
+        agree = sum(instant.verdict == now.verdict for instant in held)
+        return newest - now.since >= self._long() and agree <= (1 - self.thresholds.agreeing) * len(held)
 
     def _holds(self, verdict: Verdict, after: int) -> bool:
         """Whether what has been shown after an iteration is a verdict's for as long as it has to be."""

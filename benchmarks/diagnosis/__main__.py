@@ -13,7 +13,7 @@ from rich.progress import track
 
 from benchmarks.diagnosis.page import write_page
 from benchmarks.diagnosis.runs import CALIBRATION, TEST
-from benchmarks.diagnosis.train import CURVES, ENDING, keep, missing, train
+from benchmarks.diagnosis.train import CURVES, ENDING, ended, keep, missing, train
 from benchmarks.report import ROOT
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         for run in track(trained, "training", total=left, console=Console(stderr=True)):
             print(run.name, flush=True)
         for run in runs:
-            if not (CURVES / run.name / ENDING).is_file():
+            if ended(given.out / run.name) and not (CURVES / run.name / ENDING).is_file():
                 keep(run, given.out)
     write_page("python -m benchmarks.diagnosis --data-root DIR")
 

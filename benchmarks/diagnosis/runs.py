@@ -29,14 +29,14 @@ class Labelled:
 # What takes time at a run's end, and is not looked at.
 PLAIN = (
     "callbacks.figures=null",
+    "callbacks.report=null",
     "callbacks.checkpoints.every=100000",
     "metrics=none",
     "logger=none",
     "+callbacks.ending={_target_:benchmarks.diagnosis.broken.Ending}",
 )
 GUIDE = ("stable", "mode_collapse", "stacked_batches", "aggressive_adam")
-KERNELS = "{_target_:" + HERE + ".with_kernels_of,_partial_:true,std:0.02,size:%d}"
-WITHOUT_NORM = "{_target_:" + HERE + ".without_batch_norm,_partial_:true,std:0.02}"
+WITHOUT_NORM = f"model.init._target_={HERE}.without_batch_norm"
 
 
 def _guide(kind: str, digit: int, seed: int, *others: str, name: str = "") -> Labelled:
@@ -56,8 +56,12 @@ def _dcgan(name: str, source: str, seed: int, steps: int, *others: str) -> Label
     return Labelled(f"{source}_{name}_s{seed}", (*overrides, *others), source)
 
 
-def wrong_labels(share: float) -> str:
-    return "model.loss={_target_:" + HERE + f".WrongLabels,share:{share},seed:0}}"
+def kernels_of(size: int) -> tuple[str, ...]:
+    return f"model.init._target_={HERE}.with_kernels_of", f"+model.init.size={size}"
+
+
+def wrong_labels(share: float) -> tuple[str, ...]:
+    return f"loss._target_={HERE}.WrongLabels", f"+loss.share={share}", "+loss.seed=0"
 
 
 ADAM = ("model.lr=1.0e-3", "model.optimizer_d.betas=[0.9,0.999]", "model.optimizer_g.betas=[0.9,0.999]")
@@ -68,24 +72,24 @@ CALIBRATION = (
     *(_guide(kind, digit, 0) for digit in (8, 3) for kind in GUIDE),
     _guide("stacked_batches", 8, 0, "model.batch_norm=true", name="stacked_batches_bn"),
     _guide("stable", 8, 0, "model.generator.width=16", "model.discriminator.width=8", name="eighth"),
-    _guide("stable", 8, 0, f"model.init={KERNELS % 1}", name="kernels_of_1"),
-    _guide("stable", 8, 0, f"model.init={KERNELS % 11}", name="kernels_of_11"),
+    _guide("stable", 8, 0, *kernels_of(1), name="kernels_of_1"),
+    _guide("stable", 8, 0, *kernels_of(11), name="kernels_of_11"),
     _dcgan("default", "mnist", 0, 800),
     _dcgan("lr_x25", "mnist", 0, 800, "model.lr=1.0e-2"),
     _dcgan("lr_1e-7", "mnist", 0, 800, "model.lr=1.0e-7"),
     _dcgan("lr_10", "mnist", 0, 800, "model.lr=10"),
     _dcgan("latent_1", "mnist", 0, 800, "model.generator.latent_dim=1"),
     _dcgan("latent_2", "mnist", 0, 800, "model.generator.latent_dim=2"),
-    _dcgan("no_batch_norm", "mnist", 0, 800, f"model.init={WITHOUT_NORM}"),
-    _dcgan("wrong_labels_half", "mnist", 0, 800, wrong_labels(0.5)),
-    _dcgan("wrong_labels_tenth", "mnist", 0, 800, wrong_labels(0.1)),
+    _dcgan("no_batch_norm", "mnist", 0, 800, WITHOUT_NORM),
+    _dcgan("wrong_labels_half", "mnist", 0, 800, *wrong_labels(0.5)),
+    _dcgan("wrong_labels_tenth", "mnist", 0, 800, *wrong_labels(0.1)),
     _dcgan("d_every_5", "mnist", 0, 800, "model.d_every=5"),
     _dcgan("g_every_5", "mnist", 0, 800, "model.g_every=5"),
     _dcgan("d_frozen", "mnist", 0, 800, *G_WINS),
     _dcgan("default", "celeba", 0, 800),
     _dcgan("adam", "celeba", 0, 800, *ADAM),
     _dcgan("latent_1", "celeba", 0, 800, "model.generator.latent_dim=1"),
-    _dcgan("wrong_labels_half", "celeba", 0, 800, wrong_labels(0.5)),
+    _dcgan("wrong_labels_half", "celeba", 0, 800, *wrong_labels(0.5)),
     _dcgan("d_frozen", "celeba", 0, 800, *G_WINS),
     _dcgan("default", "anime", 0, 800),
     _dcgan("adam", "anime", 0, 800, *ADAM),
@@ -97,7 +101,7 @@ TEST = (
     _guide("stacked_batches", 5, 4, "model.batch_norm=true", name="stacked_batches_bn"),
     _dcgan("default", "mnist", 1, 800),
     _dcgan("latent_1", "mnist", 1, 800, "model.generator.latent_dim=1"),
-    _dcgan("wrong_labels_half", "mnist", 1, 800, wrong_labels(0.5)),
+    _dcgan("wrong_labels_half", "mnist", 1, 800, *wrong_labels(0.5)),
     _dcgan("d_frozen", "mnist", 1, 800, *G_WINS),
     _dcgan("lr_10", "mnist", 1, 800, "model.lr=10"),
     _dcgan("default", "celeba", 1, 800),

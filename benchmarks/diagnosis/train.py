@@ -34,7 +34,10 @@ def ended(folder: Path) -> bool:
 
 
 def train(runs: Sequence[Labelled], data_root: Path, out: Path, jobs: int) -> Iterator[Labelled]:
-    """Train what is missing, so many at a time with a share of the cores each, and yield each as it ends."""
+    """Train what is missing, so many at a time with a share of the cores each, and yield each as it ends.
+
+    One that is refused, or does not come to an end, is said, and stays missing.
+    """
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
 
     def one(run: Labelled) -> Labelled:
@@ -44,7 +47,7 @@ def train(runs: Sequence[Labelled], data_root: Path, out: Path, jobs: int) -> It
         environment = os.environ | {"OMP_NUM_THREADS": threads}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if not ended(folder):
-            raise RuntimeError(f"{run.name} did not come to an end:\n{done.stderr[-2000:]}")
+            print(f"{run.name} did not come to an end:\n{done.stderr[-2000:]}", file=sys.stderr, flush=True)
         return run
 
     with ThreadPoolExecutor(jobs) as pool:

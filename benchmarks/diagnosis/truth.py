@@ -22,7 +22,8 @@ D_WINS = (0.05, 0.99)  # nats of D's losses together, below; accuracies, from
 G_WINS = (0.95, 0.05)  # D(G(z)) after D's step, from; D's accuracy on fakes, up to
 REPEATED = 0.5  # of real images' median distance to the nearest other: nearer ones are taken for the same
 REPEATS = 0.5  # part of the images from which on a run has collapsed
-LEARNT = 0.3  # gap of pixels up to which images are like the real ones
+LEARNT = 0.1  # gap of pixels up to which images are like the real ones
+UNLEARNT = 0.3  # and from which on they are nothing like them
 NEAR_LOG_2 = 0.15  # nats between D's losses together and 2 log 2, up to which it tells nothing
 
 
@@ -70,7 +71,8 @@ def _truth(loss_d: float, last: dict[str, float], same: float, apart: float) -> 
         return "mode_collapse"
     if apart <= LEARNT:
         return "stable"
-    return "stuck" if abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2 else "warming_up"
+    undecided = abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2
+    return "stuck" if undecided and apart >= UNLEARNT else "warming_up"
 
 
 def repeats(fake: Tensor, real: Tensor) -> float:
