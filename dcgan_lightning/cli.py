@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dcgan_lightning import launch, signals
+from dcgan_lightning.callbacks.diagnosis import GivenUp
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finite import NonFiniteError
@@ -24,7 +25,7 @@ from dcgan_lightning.settings import CONF
 from dcgan_lightning.sweep import Sweep, is_cell
 from dcgan_lightning.unread import refuse_unread
 
-FAILED, REFUSED = 1, 2  # exit codes
+FAILED, REFUSED, GAVE_UP = 1, 2, 3  # exit codes
 # In one message, without a traceback; the first are the ends of runs that were under way.
 ENDS = (NonFiniteError, NoSpaceError)
 SAID = (*ENDS, Refusal, HydraException, OmegaConfBaseException, NotComposedError)
@@ -35,10 +36,10 @@ def run(
 ) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line and hand it to the verb.
 
-    Exits with 0, 1 (failed), 2 (refused), or 128 more than the number of the signal that stopped it. In a sweep
-    (``-m``) a cell that fails, in whatever way, is reported, and the others run all the same; the table of all is made
-    at the end, or when somebody stops the sweep, which exits with the highest code of its cells. HYDRA_FULL_ERROR=1
-    shows tracebacks.
+    Exits with 0, 1 (failed), 2 (refused), 3 (stopped for its verdict, as it was told), or 128 more than the number of
+    the signal that stopped it. In a sweep (``-m``) a cell that fails, in whatever way, is reported, and the others run
+    all the same; the table of all is made at the end, or when somebody stops the sweep, which exits with the highest
+    code of its cells. HYDRA_FULL_ERROR=1 shows tracebacks.
 
     Args:
         verb: does the work; raises Refusal for what cannot work.
@@ -173,6 +174,10 @@ def _one_message(codes: list[int], config_name: str, full_error: bool, others_fo
     """Turn a refusal into its message and an exit code; where other cells follow, every error but an interruption."""
     try:
         yield
+    except GivenUp as error:
+        codes.append(GAVE_UP)
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            print(f"Stopped: {error}", file=sys.stderr, flush=True)
     except BaseException as error:
         ended = isinstance(error, ENDS) or (isinstance(error, OSError) and error.errno in FULL)
         in_one_message = (ended or isinstance(error, SAID)) and not full_error

@@ -63,6 +63,17 @@ def carry_over(parent: Path, folder: Path, iterations: int) -> str:
     return f"{parent / METRICS} lacks {len(lacking)} rows, the first of iteration {lacking[0]}" if lacking else ""
 
 
+def rows_after(folder: Path, iterations: int) -> dict[str, list[str]]:
+    """The rows of a run's tables, by file, that tell of what came after so many iterations."""
+    rows: dict[str, list[str]] = {}
+    for name, after in CARRIED_OVER.items():
+        if (folder / name).is_file():
+            lines = (folder / name).read_bytes().splitlines(keepends=True)[1:]
+            later = [line for line in lines if (number := _number(line)) is not None and number + after > iterations]
+            rows[name] = [line.decode(errors="replace").rstrip() for line in later]
+    return rows
+
+
 def _number(line: bytes) -> int | None:
     """The iteration that a row begins with; None for what was being written when a run was killed."""
     cell = line.partition(b",")[0]

@@ -12,7 +12,7 @@ from dcgan_lightning.errors import Refusal
 from dcgan_lightning.untrusted import local
 from dcgan_lightning.weights import read
 
-LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+LAST, PREVIOUS, BEST, GOOD = "last.ckpt", "previous.ckpt", "best.ckpt", "good.ckpt"
 
 
 def find(path: str, *prefer: str) -> Path:

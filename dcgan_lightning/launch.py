@@ -94,6 +94,12 @@ class Watch:
         """Leave this process alone: it knows that it is to end."""
         self._over.set()
 
+    def look_again(self) -> None:
+        """Take :meth:`call_off` back."""
+        if self.others and self._over.is_set():
+            self._over.clear()
+            self.begin(self.others)
+
     def wait(self, patience: float) -> None:
         """See the other ranks off, by force after ``patience`` seconds."""
         self.call_off()
@@ -146,6 +152,11 @@ _watch = Watch()
 def call_off_watch() -> None:
     """Said by a rank that is about to end, in however long: see :class:`Watch`."""
     _watch.call_off()
+
+
+def watch_again() -> None:
+    """Look after the other ranks again, where this rank was about to end and is not."""
+    _watch.look_again()
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 Each command is a list of words, as :func:`shlex.join` takes them. Folders are named as seen from the current directory.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dcgan_lightning.settings import WEIGHTS
+from dcgan_lightning.settings import RATES, WEIGHTS
 
+ROLLED_BACK = "rolled_back"  # folder in a run's, one for each time that it went back
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
 
 
@@ -47,13 +49,16 @@ def finish(folder: Path) -> list[str]:
     """Go on from where the run was stopped, to the length that it was to have; from its start if it saved nothing."""
     if not (folder / "checkpoints" / "last.ckpt").is_file():
         return repeat(folder)
-    return ["python", "train.py", f"ckpt_path={shown(folder)}", *overrides(folder, "ckpt_path", *WEIGHTS)]
+    rates = _lowered(folder)
+    kept = overrides(folder, "ckpt_path", *WEIGHTS, *(option for option in RATES if rates))
+    return ["python", "train.py", f"ckpt_path={shown(folder)}", *kept, *rates]
 
 
 def lengthen(folder: Path, max_steps: int) -> list[str]:
     """Go on until so many iterations are done, counted from the very first."""
     length = _section(folder, "trainer")
-    kept = overrides(folder, "ckpt_path", *LENGTHS, *WEIGHTS)
+    rates = _lowered(folder)
+    kept = [*overrides(folder, "ckpt_path", *LENGTHS, *WEIGHTS, *(option for option in RATES if rates)), *rates]
     # What an experiment sets would end the run earlier.
     freed = [] if length.get("max_epochs") is None else ["trainer.max_epochs=null"]
     freed += [] if length.get("fraction", 1) == 1 else ["trainer.fraction=1"]
@@ -70,6 +75,19 @@ def overrides(folder: Path, *but: str) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str | int | float) for word in words):
         raise ValueError("overrides.yaml is damaged: it is no list of words")
     return [word for word in map(str, words) if not word.startswith(tuple(f"{name}=" for name in but))]
+
+
+def _lowered(folder: Path) -> list[str]:
+    """The learning rates, as overrides, that a run went on with since it went back; none where it did not."""
+    try:
+        history = json.loads((folder / "diagnosis.json").read_text())["history"]
+        records = [record for record in history if "rolled_back_to" in record]
+        if not (folder / ROLLED_BACK / str(len(records))).is_dir():  # it was a run before this one
+            return []
+        rates = records[-1]["learning_rates"]
+        return [f"{option}={float(rates[option][1])!r}" for option in RATES if option in rates]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return []
 
 
 def _section(folder: Path, name: str) -> dict[str, Any]:

@@ -37,16 +37,20 @@ class Prepared:
     batches: int
 
 
-def prepared(cfg: DictConfig) -> Prepared:
+def prepared(cfg: DictConfig, before: Prepared | None = None) -> Prepared:
     """Build what ``cfg`` describes; nothing is written but the cache of the images.
+
+    Args:
+        cfg: the composed config.
+        before: the same run with other values, which goes on; its images are kept.
 
     Raises:
         Refusal: something cannot work.
     """
     devices = _refuse_options(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data, model = build(cfg, "data"), build(cfg, "model")
-    told = resuming.told(cfg)
+    data, model = build(cfg, "data") if before is None else before.data, build(cfg, "model")
+    told = resuming.told(cfg, None if before is None else before.record.record["choices"])
     resumed = resuming.opened(str(cfg.ckpt_path)) if cfg.ckpt_path is not None else None
     if resumed is not None:
         resuming.refuse_other_run(resumed, told, model)

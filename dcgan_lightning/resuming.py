@@ -87,12 +87,12 @@ class RunRecord(Callback):
         checkpoint[RUN_KEY] = self.record
 
 
-def told(cfg: DictConfig) -> dict[str, Any]:
+def told(cfg: DictConfig, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a run was told, for its checkpoints: the choices of groups and the settings that were composed.
 
-    Of ``trainer.precision=auto`` it is what that took.
+    Of ``trainer.precision=auto`` it is what that took. ``choices`` are those of groups, where Hydra is asked no more.
     """
-    choices = HydraConfig.get().runtime.choices
+    choices = HydraConfig.get().runtime.choices if choices is None else choices
     precision = {"trainer.precision": resolved(cfg.trainer.precision, cfg.trainer.accelerator)}
     return {
         "choices": {group: choices.get(group) for group in GROUPS},

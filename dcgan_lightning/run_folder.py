@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from dcgan_lightning import next_steps, resuming, signals, surroundings
+from dcgan_lightning.callbacks.diagnosis import GivenUp, RolledBack
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.callbacks.report import Report
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
@@ -117,8 +119,37 @@ def take_over(
         print(f"              {lacking}", flush=True)
 
 
+@dataclass
+class UnderWay:
+    """What is trained now.
+
+    Attributes:
+        trainer: which is another one since the run went back.
+        first: the iteration that the run began at.
+        given_back: iterations that were trained and taken back.
+        reached: iterations done where training began anew.
+    """
+
+    trainer: Trainer
+    first: int
+    given_back: int = 0
+    reached: int = 0
+
+    def goes_back(self, trainer: Trainer, back: RolledBack) -> None:
+        """Note that another trainer goes on from an earlier iteration."""
+        self.trainer, self.reached = trainer, back.to
+        self.first, self.given_back = min(self.first, back.to), self.given_back + back.at - back.to
+
+    @property
+    def iterations(self) -> int:
+        """How many are done."""
+        return max(self.trainer.global_step, self.reached)
+
+
 @contextmanager
-def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: resuming.Resumed | None) -> Iterator[None]:
+def recorded(
+    trainer: Trainer, data: ImageDataModule, folder: Path, resumed: resuming.Resumed | None
+) -> Iterator[UnderWay]:
     """Keep ``run.json``: that a run is under way, and when it ends, however it ends, how. Rank 0 writes.
 
     What is refused leaves none.
@@ -126,29 +157,31 @@ def recorded(trainer: Trainer, data: ImageDataModule, folder: Path, resumed: res
     ``iterations`` and ``epochs`` count from the very first iteration, ``first_iteration`` is where this run began;
     ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training. What
     :mod:`dcgan_lightning.surroundings` knows stands there too. The report comes last, since it tells of the end.
+
+    Whoever has the run go back says so to what this yields.
     """
-    first = resumed.iteration if resumed is not None else 0
+    now = UnderWay(trainer, resumed.iteration if resumed is not None else 0)
     began, problem = time.monotonic(), None
     about: dict[str, Any] = {}
     if trainer.is_global_zero:
         about = surroundings.surroundings(trainer, data)
-        _write_json(folder, {"status": "running", "error": None, "first_iteration": first, **about})
+        _write_json(folder, {"status": "running", "error": None, "first_iteration": now.first, **about})
     try:
         with signals.named_as_cause(), _shortage_in_words(folder):
-            yield
+            yield now
     except BaseException as error:
         problem = error
         if isinstance(error, Stopped):
-            error.iterations = trainer.global_step
+            error.iterations = now.iterations
         raise
     finally:
         if trainer.is_global_zero and isinstance(problem, Refusal):
             (folder / "run.json").unlink(missing_ok=True)
         elif trainer.is_global_zero:
-            record = _lengths(trainer, data, first, time.monotonic() - began)
+            record = _lengths(now, data, time.monotonic() - began)
             _write_record(folder, problem, record | {"precision": trainer.precision} | about)
-            if isinstance(problem, Stopped):
-                words_of_a_stop(trainer, folder)
+            if isinstance(problem, Stopped | GivenUp):
+                words_of_a_stop(now, folder, problem)
             with suppress(*([Stopped] if isinstance(problem, Stopped) else [])):  # whoever is impatient leaves it out
                 _report(trainer, folder)
 
@@ -167,8 +200,9 @@ def _shortage_in_words(folder: Path) -> Iterator[None]:
         raise NoSpaceError(f"{error}: a file of this run does not fit; {there}\n  Remedy: {remedy}") from error
 
 
-def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float) -> dict[str, int | float | None]:
-    done, an_epoch = trainer.global_step, trainer.num_training_batches  # the latter infinite before training begins
+def _lengths(now: UnderWay, data: ImageDataModule, seconds: float) -> dict[str, int | float | None]:
+    trainer, done, first = now.trainer, now.iterations, now.first
+    trained, an_epoch = max(0, done - first) + now.given_back, trainer.num_training_batches  # infinite before it begins
     images = min(len(data.images), an_epoch * data.batch_size * trainer.world_size)  # in an epoch
     return {
         "first_iteration": first,
@@ -177,7 +211,7 @@ def _lengths(trainer: Trainer, data: ImageDataModule, first: int, seconds: float
         "planned_iterations": planned if (planned := total_iterations(trainer)) < sys.maxsize else None,
         "iterations_per_epoch": int(an_epoch) if math.isfinite(an_epoch) else None,
         "seconds": round(seconds, 3),
-        "images_per_s": round(max(0, done - first) * images / an_epoch / seconds, 3),
+        "images_per_s": round(trained * images / an_epoch / seconds, 3),
     }
 
 
@@ -191,7 +225,7 @@ def _write_record(folder: Path, problem: BaseException | None, known: Mapping[st
     # Hydra's own config is out of reach while ranks are started.
     hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
     record = {
-        "status": "finished" if problem is None else "stopped" if isinstance(problem, Stopped) else "failed",
+        "status": "finished" if problem is None else ended_as(problem),
         "error": None if problem is None else in_words(problem),
         **known,
         "experiment": hydra.runtime.choices.get("experiment"),
@@ -210,10 +244,17 @@ def interrupted(error: BaseException) -> bool:
     return isinstance(error, stops) or (isinstance(error, SystemExit) and isinstance(error.__context__, stops))
 
 
+def ended_as(error: BaseException) -> str:
+    """The status of a run that an error ended: ``stopped`` where that is not the run's own fault, or its own choice."""
+    return "stopped" if isinstance(error, Stopped | GivenUp) else "failed"
+
+
 def in_words(error: BaseException) -> str:
     """What ended a run, as its records say it."""
     if isinstance(error, Stopped):
         return error.reason
+    if isinstance(error, GivenUp):
+        return str(error)
     if interrupted(error):
         return "interrupted"
     name = "Refused" if isinstance(error, Refusal) else type(error).__name__
@@ -239,13 +280,19 @@ def closing_words(trainer: Trainer, folder: Path) -> None:
         print(f"{name:13} {shlex.join(command)}", flush=True)
 
 
-def words_of_a_stop(trainer: Trainer, folder: Path) -> None:
-    """Say where the checkpoint of a run is that a signal stopped, and what to type to go on, and for its pictures."""
+def words_of_a_stop(now: UnderWay, folder: Path, problem: Stopped | GivenUp) -> None:
+    """Say where the checkpoint of a run is that was stopped, and what to type to go on, and for its pictures.
+
+    One that was stopped for its verdict has pictures, and was told what else to try.
+    """
     signals.leave_broken_pipes()
     here = shown(folder)
     print(f"\nrun folder    {here}")
     if (folder / "checkpoints" / "last.ckpt").is_file():
         print(f"checkpoint    {here}/checkpoints/last.ckpt")
-        print(f"pictures      {shlex.join(next_steps.rebuild(folder))}", flush=True)
-    if trainer.global_step < total_iterations(trainer):
+        if isinstance(problem, Stopped):
+            print(f"pictures      {shlex.join(next_steps.rebuild(folder))}", flush=True)
+    if now.iterations < total_iterations(now.trainer):
         print(f"go on         {shlex.join(next_steps.finish(folder))}", flush=True)
+        if isinstance(problem, GivenUp):
+            print("              with what is to be another way, such as a lower model.lr=..., at its end", flush=True)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(__file__).parent.parent / "conf"
 WEIGHTS = ("model.generator_weights", "model.discriminator_weights")  # to start from; a checkpoint has its own
+RATES = ("model.lr", "model.optimizer_d.lr", "model.optimizer_g.lr")
 # Where something is written, or what a run starts from; a run that goes on has its own.
 NOT_KEPT = {
     "metrics.features.weights_sha256",  # by which a file is known to be what it should be

@@ -18,8 +18,7 @@ from dcgan_lightning import report, sweep_table
 from dcgan_lightning.callbacks.report import write_or_warn
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.next_steps import shown
-from dcgan_lightning.run_folder import in_words
-from dcgan_lightning.signals import Stopped
+from dcgan_lightning.run_folder import ended_as, in_words
 from dcgan_lightning.whole_files import written_whole
 
 CELLS = "cells.json"
@@ -58,7 +57,7 @@ class Sweep:
             yield
             cell["status"] = "finished"
         except BaseException as error:
-            cell |= {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": in_words(error)}
+            cell |= {"status": ended_as(error), "error": in_words(error)}
             raise
         finally:
             folder = Path(cfg.run_dir)
@@ -91,7 +90,8 @@ class Sweep:
         cell = alike[-1]
         if cell["status"] != "finished":
             problem = (
-                f"cell {cell['number']} of this sweep, which is that experiment, failed: {_first_line(cell['error'])}"
+                f"cell {cell['number']} of this sweep, which is that experiment, {_ended(cell['status'])}: "
+                f"{_first_line(cell['error'])}"
             )
             raise Refusal("continues", cfg.continues, problem, "mend that cell; continues=null starts at iteration 0")
         if self.folder is None:
@@ -205,6 +205,10 @@ def _swept(overrides: list[list[str]]) -> list[dict[str, str]]:
 
 def _but_experiment(overrides: list[str]) -> list[str]:
     return [override for override in overrides if not override.lstrip("+").startswith("experiment=")]
+
+
+def _ended(status: str) -> str:
+    return "was stopped" if status == "stopped" else status
 
 
 def _first_line(words: str) -> str:

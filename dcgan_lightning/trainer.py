@@ -176,14 +176,14 @@ def due(trainer: Trainer, every: int | None, every_epochs: int | None = None) ->
     """Whether what happens every so many iterations or epochs, and after the last iteration, is to happen now.
 
     Asked in ``on_train_batch_end``: later, Lightning counts an epoch that ``max_steps`` cut short as a whole one, and a
-    checkpoint would say so.
+    checkpoint would say so. The last iteration is also one after which somebody has the trainer stop.
 
     Args:
         trainer: in training.
         every: iterations between two times; None: iterations do not count.
         every_epochs: epochs between two times; None: epochs do not count.
     """
-    if trainer.global_step == total_iterations(trainer):
+    if trainer.should_stop or trainer.global_step == total_iterations(trainer):
         return True
     epochs = epochs_done(trainer) if every_epochs is not None else None
     by_epochs = epochs is not None and every_epochs is not None and epochs % every_epochs == 0

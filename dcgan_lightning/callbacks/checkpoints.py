@@ -1,4 +1,4 @@
-"""last.ckpt, the one before it, and best.ckpt, in Lightning's format."""
+"""last.ckpt, the one before it, best.ckpt and good.ckpt, in Lightning's format."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from dcgan_lightning import signals
+from dcgan_lightning.callbacks.diagnosis import Diagnosis
 from dcgan_lightning.callbacks.failure import on_any_rank
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoint_io import FULL, NoSpaceError, copy_checkpoint
 from dcgan_lightning.errors import refuse_below
-from dcgan_lightning.finding import BEST, LAST, flaw
+from dcgan_lightning.finding import BEST, GOOD, LAST, flaw
 from dcgan_lightning.finite import NonFiniteError, first_not_finite
 from dcgan_lightning.trainer import due
 from dcgan_lightning.weights import read
@@ -20,6 +21,8 @@ from dcgan_lightning.weights import read
 
 class Checkpoints(Checkpoint):
     """Saves ``checkpoints/last.ckpt`` every so many iterations and at the end, ``best.ckpt`` at each best FID.
+
+    Where a diagnosis may have the run go back, ``good.ckpt`` too, when it asks for one.
 
     Each is written by :class:`dcgan_lightning.checkpoint_io.WholeCheckpointIO`, which keeps ``previous.ckpt`` too.
     Where one does not fit on the disk, a warning says so and training goes on; where the last one does not, the run
@@ -46,12 +49,12 @@ class Checkpoints(Checkpoint):
         self._unsaved: dict[str, NoSpaceError] = {}  # files whose newest save did not fit
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The best so far may stay the best: a resumed run keeps it in its own folder.
-        best = _best(trainer)
-        if best is not None and trainer.ckpt_path is not None and trainer.is_global_zero:
-            file = Path(trainer.ckpt_path).with_name(BEST)
-            if file.is_file():
-                _inherit(file, _folder(trainer) / BEST, best)
+        # The best so far may stay the best, and the last good one too: a resumed run keeps them in its own folder.
+        if trainer.ckpt_path is not None and trainer.is_global_zero:
+            for name, iteration in {BEST: _best(trainer), GOOD: _good(trainer)}.items():
+                file, own = Path(trainer.ckpt_path).with_name(name), _folder(trainer) / name
+                if iteration is not None and file.is_file() and not (own.is_file() and file.samefile(own)):
+                    _inherit(file, own, iteration)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save_if_best(trainer, pl_module)  # an FID that was due where a resumed run begins
@@ -59,6 +62,8 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if _good(trainer) == trainer.global_step:
+            self._save(trainer, pl_module, GOOD)
         if due(trainer, self.every) or signals.agreed():
             self._save(trainer, pl_module, LAST)
         self._save_if_best(trainer, pl_module)
@@ -136,10 +141,10 @@ def _attempt(trainer: Trainer, file: Path) -> Exception | None:
     return None
 
 
-def _inherit(file: Path, target: Path, best: tuple[float, int]) -> None:
-    """Copy the parent run's best checkpoint, if it is the one that the FID in the checkpoint gone on from tells of."""
+def _inherit(file: Path, target: Path, iteration: int) -> None:
+    """Copy the parent run's best or good checkpoint, if it is the one that the checkpoint gone on from tells of."""
     words = flaw(file)
-    if words is None and read("ckpt_path", file).get("global_step") != best[1]:
+    if words is None and read("ckpt_path", file).get("global_step") != iteration:
         return  # of a later iteration, to which this run has yet to come
     if words is None:
         try:
@@ -147,15 +152,23 @@ def _inherit(file: Path, target: Path, best: tuple[float, int]) -> None:
         except (NoSpaceError, OSError) as error:
             words = str(error)
     if words is not None:
-        rank_zero_warn(f"{file}, the best by FID so far, is not kept in {target.parent}: {words}")
+        which = "the best by FID so far" if file.name == BEST else "the last good one"
+        rank_zero_warn(f"{file}, {which}, is not kept in {target.parent}: {words}")
 
 
 def _folder(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir) / "checkpoints"
 
 
-def _best(trainer: Trainer) -> tuple[float, int] | None:
-    return next((fid.best for fid in _fids(trainer) if fid.best is not None), None)
+def _best(trainer: Trainer) -> int | None:
+    """The iteration of the best FID."""
+    return next((fid.best[1] for fid in _fids(trainer) if fid.best is not None), None)
+
+
+def _good(trainer: Trainer) -> int | None:
+    """The iteration of the last good state."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback.good_at for callback in callbacks if isinstance(callback, Diagnosis)), None)
 
 
 def _fids(trainer: Trainer) -> list[FID]:

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from dcgan_lightning import signals
+from dcgan_lightning.callbacks.diagnosis import RolledBack
 from dcgan_lightning.rebuilding import PICTURES, make, reason_of
 
 
@@ -14,7 +15,8 @@ class Figures(Callback):
     """Draws curves, an animation of the grids, and real beside generated images, once the run's files are written.
 
     It has to come after the callbacks that write those files. A run that failed has its pictures as far as it came;
-    one that a signal stopped has no time for them. What cannot be drawn is warned of and harms nothing else.
+    one that a signal stopped has no time for them, and one that goes back is not at its end. What cannot be drawn is
+    warned of and harms nothing else.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,7 @@ class Figures(Callback):
         self._draw(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if not signals.received():
+        if not signals.received() and not isinstance(exception, RolledBack):
             self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:

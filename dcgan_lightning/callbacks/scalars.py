@@ -56,23 +56,24 @@ class Scalars(Callback):
         values = torch.stack([outputs.get(name, absent).float() for name in SCALARS])  # (9,)
         self._pending.append((trainer.global_step - 1, trainer.current_epoch, frozenset(outputs), values))
         if len(self._pending) >= self.fetch_every:
-            self._fetch(trainer)
+            self.fetch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._fetch(trainer)
+        self.fetch(trainer)
         raise_if_rows_wait(trainer, self._table)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._fetch(trainer)  # so that no row before a checkpoint can be lost
+        self.fetch(trainer)  # so that no row before a checkpoint can be lost
         if trainer.is_global_zero:
             self._table.sync(self._file(trainer))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # The mean needs all ranks; of other errors than these some may not get here.
         if trainer.world_size == 1 or isinstance(exception, NonFiniteError):
-            self._fetch(trainer)
+            self.fetch(trainer)
 
-    def _fetch(self, trainer: Trainer) -> None:
+    def fetch(self, trainer: Trainer) -> None:
+        """Write the rows that are still on the device; a collective."""
         if not self._pending:
             return
         pending, self._pending = self._pending, []
