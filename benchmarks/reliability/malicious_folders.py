@@ -110,6 +110,7 @@ def links(folder: Path, marker: Path, victim: Path) -> None:
         "real_vs_fake.png",
         "progress.gif",
         "progress.mp4",
+        "report.html",
     ]
     weights = [f"{role}.{suffix}" for role in ("generator", "discriminator") for suffix in ("safetensors", "pth")]
     for name in [*pictures, *weights]:
