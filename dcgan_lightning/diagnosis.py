@@ -206,7 +206,7 @@ class Course:
 
     def _judge(self, iteration: int, window: Columns) -> None:
         values = {name: m for name, column in window.items() if math.isfinite(m := _median(column))}
-        values |= self._of_samples(iteration)
+        values |= self._of_samples(iteration) | {"iteration": float(iteration)}
         verdict, evidence = shown_by(values, self.thresholds, self.bce)
         if iteration < self.thresholds.warm_up:
             verdict = "warming_up"

@@ -25,10 +25,12 @@ class Thresholds:
         g_wins_output: D(G(z)) after D's step, above which G wins.
         g_wins_accuracy: of D on fakes, below which G wins.
         collapse_diversity: of samples as a part of real images', below which they have collapsed.
-        collapse_nearest: distance to the nearest other sample as a part of real images', likewise.
+        collapse_repeats: distance to the nearest other sample in parts of the mean distance, beside the same of real
+            images, likewise.
         collapse_entropy: nats that the entropy of the samples' classes lacks of real images', likewise above.
         learnt_gap: between samples and real images, up to which G has learnt something.
         stuck_change: part by which the gap has shrunk over the second half of a run, below which it is stuck.
+        unmoved_from: iterations from which on that is asked: many a healthy run begins slowly.
         healthy: ranges of curves by column, as in ``{"loss_g": [0.4, 4]}``: what figures shade, and what curves without
             samples are held against.
     """
@@ -45,10 +47,11 @@ class Thresholds:
     g_wins_output: float
     g_wins_accuracy: float
     collapse_diversity: float
-    collapse_nearest: float
+    collapse_repeats: float
     collapse_entropy: float
     learnt_gap: float
     stuck_change: float
+    unmoved_from: int
     healthy: dict[str, list[float]]
 
 
@@ -72,13 +75,17 @@ def shown_by(values: Values, thresholds: Thresholds, bce: bool) -> tuple[Verdict
     """The verdict that the numbers of a moment stand for, and those that it turned on.
 
     Args:
-        values: medians of the curves' columns over a window, a row of sample statistics, and ``gap_before``, the gap in
-            the middle of the run so far.
+        values: medians of the curves' columns over a window, a row of sample statistics, ``gap_before``, the gap in the
+            middle of the run so far, and ``iteration``, how many are done.
         thresholds: what is turned on.
         bce: whether losses, accuracies and D's outputs are those of the original loss, and may be judged.
     """
-    judged = values if bce else {name: value for name, value in values.items() if name in OF_IMAGES}
-    for verdict, rule in RULES.items():
+    judged = (
+        values
+        if bce
+        else {name: value for name, value in values.items() if name in OF_IMAGES | {"gap_before", "iteration"}}
+    )
+    for verdict, rule in RULES:
         evidence = rule(judged, thresholds)
         if evidence and all(number.holds for number in evidence.values()):
             return verdict, evidence
@@ -91,7 +98,6 @@ OF_IMAGES = {
     "nearest",
     "nearest_real",
     "gap",
-    "gap_before",
     "entropy",
     "entropy_real",
 }
@@ -133,31 +139,49 @@ def _generator_wins(values: Values, thresholds: Thresholds) -> Evidence:
     return evidence | _unlearnt(values, thresholds)
 
 
-def _mode_collapse(values: Values, thresholds: Thresholds) -> Evidence:
-    """Any of the signs is enough."""
-    signs: Evidence = {}
-    for name, words in (
-        ("diversity", "distance between two samples"),
-        ("nearest", "distance from a sample to the nearest other"),
-    ):
-        if values.get(f"{name}_real", 0) > 0 and name in values:
-            part = values[name] / values[f"{name}_real"]
-            threshold = getattr(thresholds, f"collapse_{name}")
-            signs[name] = Number(part, threshold, "below", f"{words}, as a part of real images'")
-    if "entropy" in values and "entropy_real" in values:
-        lacking = values["entropy_real"] - values["entropy"]
-        words = "entropy that the samples' classes lack of real images' [nats]"
-        signs["entropy"] = Number(lacking, thresholds.collapse_entropy, "above", words)
-    return {name: number for name, number in signs.items() if number.holds}
+def _repeated(values: Values, thresholds: Thresholds) -> Evidence:
+    """Mode collapse: samples lie much closer to another one than their spread would have it.
+
+    Untrained generators make images that are all alike, too, but as far from each other as from the nearest.
+    """
+    if not {"nearest", "nearest_real", "diversity", "diversity_real"} <= set(values):
+        return {}
+    own, real = (_part(values[f"nearest{kind}"], values[f"diversity{kind}"]) for kind in ("", "_real"))
+    words = "distance to the nearest other sample in parts of the mean distance, beside that of real images"
+    return {"repeats": Number(_part(own, real), thresholds.collapse_repeats, "below", words)}
 
 
 def _stuck(values: Values, thresholds: Thresholds) -> Evidence:
-    evidence = _unlearnt(values, thresholds)
-    if not evidence or values.get("gap_before", 0) <= 0:
+    unlearnt, unmoved = _unlearnt(values, thresholds), _unmoved(values, thresholds)
+    return unlearnt | unmoved if unlearnt and unmoved else {}
+
+
+def _uniform(values: Values, thresholds: Thresholds) -> Evidence:
+    """Mode collapse: few kinds of images, and no more of them coming."""
+    signs: Evidence = {}
+    if {"diversity", "diversity_real"} <= set(values):
+        part = _part(values["diversity"], values["diversity_real"])
+        words = "mean distance between two samples, as a part of real images'"
+        signs["diversity"] = Number(part, thresholds.collapse_diversity, "below", words)
+    if {"entropy", "entropy_real"} <= set(values):
+        lacking = values["entropy_real"] - values["entropy"]
+        words = "entropy that the samples' classes lack of real images' [nats]"
+        signs["entropy"] = Number(lacking, thresholds.collapse_entropy, "above", words)
+    shown = {name: number for name, number in signs.items() if number.holds}
+    unmoved = _unmoved(values, thresholds)
+    return shown | unmoved if shown and unmoved else {}
+
+
+def _unmoved(values: Values, thresholds: Thresholds) -> Evidence:
+    if values.get("gap_before", 0) <= 0 or "gap" not in values or values["iteration"] < thresholds.unmoved_from:
         return {}
     shrunk = 1 - values["gap"] / values["gap_before"]
-    words = "part by which that gap has shrunk over half of the run"
-    return evidence | {"gap_shrunk": Number(shrunk, thresholds.stuck_change, "below", words)}
+    words = "part by which the gap to real images has shrunk over half of the run"
+    return {"gap_shrunk": Number(shrunk, thresholds.stuck_change, "below", words)}
+
+
+def _part(one: float, of: float) -> float:
+    return one / of if of else 0.0
 
 
 def _stable(values: Values, thresholds: Thresholds) -> Evidence:
@@ -182,10 +206,11 @@ def _unlearnt(values: Values, thresholds: Thresholds) -> Evidence:
 
 
 # In this order: what shows at once decides which failure it is.
-RULES: dict[Verdict, Callable[[Values, Thresholds], Evidence]] = {
-    "convergence_failure": _convergence_failure,
-    "generator_wins": _generator_wins,
-    "mode_collapse": _mode_collapse,
-    "stuck": _stuck,
-    "stable": _stable,
-}
+RULES: tuple[tuple[Verdict, Callable[[Values, Thresholds], Evidence]], ...] = (
+    ("convergence_failure", _convergence_failure),
+    ("generator_wins", _generator_wins),
+    ("mode_collapse", _repeated),
+    ("stuck", _stuck),
+    ("mode_collapse", _uniform),
+    ("stable", _stable),
+)

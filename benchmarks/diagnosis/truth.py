@@ -67,12 +67,11 @@ def _truth(loss_d: float, last: dict[str, float], same: float, apart: float) -> 
         return "convergence_failure"
     if last["d_gz_after"] >= G_WINS[0] and last["acc_fake"] <= G_WINS[1]:
         return "generator_wins"
+    if apart >= UNLEARNT:
+        return "stuck" if abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2 else "warming_up"
     if same >= REPEATS:
         return "mode_collapse"
-    if apart <= LEARNT:
-        return "stable"
-    undecided = abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2
-    return "stuck" if undecided and apart >= UNLEARNT else "warming_up"
+    return "stable" if apart <= LEARNT else "warming_up"
 
 
 def repeats(fake: Tensor, real: Tensor) -> float:
