@@ -102,7 +102,7 @@ class Visit:
         return self.page.evaluate(f"() => {{ {CHECKS}; return {name}(); }}")
 
     def pdf(self):
-        """The page printed on A4."""
+        """The page printed on A4, to be closed."""
         return pypdfium2.PdfDocument(self.page.pdf(format="A4", print_background=True))
 
 

@@ -155,12 +155,13 @@ def test_a_picture_that_is_cut_lies_on_two_sheets(visit):
     Image.linear_gradient("L").save(png, "png")
     image = f'<img alt="grey" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}" style="{{}}">'
     with visit(image.format("width: 300px")) as page:
-        (sheet,) = page.pdf()
-        ((left, bottom, right, top), size), *more = pictures(sheet)
-        assert (more, size) == ([], (256, 256))
+        with page.pdf() as sheets:
+            (((left, bottom, right, top), size),) = [drawn for sheet in sheets for drawn in pictures(sheet)]
+        assert size == (256, 256)
         assert right - left == pytest.approx(300 * 0.75, abs=1) == top - bottom  # 96 pixels and 72 points an inch
-    with visit(image.format("width: 300px; height: 1500px")) as page:  # taller than a sheet: begins on one of its own
-        assert [len(pictures(sheet)) for sheet in page.pdf()] == [0, 1, 1]
+    taller_than_a_sheet = image.format("width: 300px; height: 1500px")  # and so begins on one of its own
+    with visit(taller_than_a_sheet) as page, page.pdf() as sheets:
+        assert [len(pictures(sheet)) for sheet in sheets] == [0, 1, 1]
 
 
 def test_no_browser_is_never_silent(monkeypatch, tmp_path):
