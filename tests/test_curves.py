@@ -146,3 +146,13 @@ def test_without_a_sign_of_stacking_there_is_none():
     zeros = np.zeros(3)
     assert is_stacked({"loss_d": zeros, "loss_d_real": zeros, "loss_d_fake": zeros}) is False
     assert is_stacked({"loss_d": zeros}) is False
+
+
+def test_of_a_long_table_some_rows_are_read_the_last_among_them(tmp_path):
+    (tmp_path / "metrics.csv").write_text(
+        "iteration,a,b\n" + "".join(f"{i},{i}.5,{'' if i % 2 else 1}\n" for i in range(10))
+    )
+    whole, some = read_curves(tmp_path), read_curves(tmp_path, most=4)
+    np.testing.assert_array_equal(whole["b"], [1, np.nan] * 5)
+    np.testing.assert_array_equal(some["iteration"], [0, 3, 6, 9])
+    np.testing.assert_array_equal(some["a"], [0.5, 3.5, 6.5, 9.5])

@@ -16,6 +16,7 @@ from dcgan_lightning.errors import shortened
 from dcgan_lightning.sweep_table import MEASURED_BY
 
 LARGEST_TEXT = 200_000  # characters of a config that is shown
+MOST = 200_000  # rows of metrics.csv
 LARGEST_JSON = 64 * 2**20  # bytes; diagnosis.json keeps rows of a run that was rolled back
 Content = TypeVar("Content")
 
@@ -74,8 +75,8 @@ class Run:
 
     @cached_property
     def curves(self) -> Curves:
-        """``metrics.csv``."""
-        return read_curves(self.folder)
+        """``metrics.csv``, thinned where it is so long that a run that is stopped has no time for all of it."""
+        return read_curves(self.folder, MOST)
 
     @cached_property
     def samples(self) -> Curves:

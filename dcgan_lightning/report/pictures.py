@@ -12,12 +12,12 @@ from dcgan_lightning.animation import evenly
 from dcgan_lightning.curves import NotThere, grids
 from dcgan_lightning.untrusted import open_png
 
-MOST = 30  # grids on the slider
+MOST = 24  # grids on the slider
 BUDGET = 4_500_000  # bytes of all grids together; inside the page they take a third more
-SIDE = 800  # pixels; larger pictures are shrunk to it
+SIDE = 720  # pixels; larger pictures are shrunk to it
 LARGEST = 50_000_000  # pixels of a picture that is opened at all
 # Tried in turn until a picture is within its share: WebP's quality, and the part of the sides that is kept.
-TRIES = ((85, 1.0), (60, 1.0), (40, 0.75), (30, 0.5), (20, 0.25))
+TRIES = ((85, 1.0), (50, 0.75), (30, 0.5), (20, 0.25))
 SHARP = 400  # pixels; narrower pictures are shown magnified, pixel by pixel
 
 
