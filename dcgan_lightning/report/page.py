@@ -134,13 +134,25 @@ def _evidence(name: Any, row: dict[str, Any]) -> dict[str, str]:
 
 
 def _span(span: dict[str, Any]) -> dict[str, Any]:
-    kept = span.get("rows")
     return {
         "verdict": words.verdict(span.get("verdict")),
         "since": words.number(span.get("since")),
         "until": words.number(span["until"]) if span.get("until") is not None else "the end",
-        "rows": f"{len(kept):,} rows of this stretch were taken back and are kept in diagnosis.json" if kept else "",
+        "back": _rolled_back(span) if is_count(span.get("rolled_back_to")) else "",
     }
+
+
+def _rolled_back(span: dict[str, Any]) -> str:
+    """Where a run went back to, in words, and with what."""
+    rates = span.get("learning_rates")
+    pairs = rates.items() if isinstance(rates, dict) else []
+    told = [
+        f"{option}={words.number(pair[1])} (was {words.number(pair[0])})"
+        for option, pair in list(pairs)[:MANY]
+        if isinstance(pair, list) and len(pair) == 2
+    ]
+    back = f"then rolled back to iteration {words.number(span['rolled_back_to'])}"
+    return ", ".join([back, *told]) + "; the rows in between are kept in diagnosis.json"
 
 
 def _sentences(told: Any) -> list[str]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from dcgan_lightning import report
 from dcgan_lightning.curves import NotThere
 from dcgan_lightning.report import pictures
-from tests.report.synthetic import DIAGNOSIS, Page, noise, run_folder
+from tests.report.synthetic import DIAGNOSIS, RUN, Page, noise, run_folder
 
 PARTS = [
     "Is this normal?",
@@ -62,6 +63,30 @@ def test_the_verdict_comes_with_its_evidence(page):
         DIAGNOSIS["source"],
     ):
         assert words in page.words, words
+
+
+def test_a_run_that_went_back_says_where_to_and_with_what(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    lost = {"rolled_back_to": 500, "learning_rates": {"model.lr": [2e-4, 1e-4]}, "rows": {"metrics.csv": ["500,1"]}}
+    collapse = {"verdict": "mode_collapse", "since": 600, "until": 900, **lost}
+    told = {"verdict": "stable", "history": [collapse, {"verdict": "stable", "since": 500, "until": None}]}
+    (tmp_path / "diagnosis.json").write_text(json.dumps(told))
+    (path,) = report.write(tmp_path)
+    assert (
+        "Iteration 600 to 900: mode collapse, then rolled back to iteration 500, model.lr=0.0001 (was 0.0002); the "
+        "rows in between are kept in diagnosis.json Iteration 500 to the end: stable" in Page(path).words
+    )
+
+
+def test_a_run_that_its_verdict_stopped_says_what_that_saved(tmp_path):
+    error = "diagnosis: mode_collapse since iteration 1650, stopped after 2000"
+    (tmp_path / "run.json").write_text(json.dumps(RUN | {"error": error}))
+    (tmp_path / "diagnosis.json").write_text(json.dumps(DIAGNOSIS))
+    (path,) = report.write(tmp_path)
+    assert (
+        "That it was stopped here saved training. 2,000 iterations of 4,000 were not trained: at this run's pace, "
+        "2 min 0 s." in Page(path).words
+    )
 
 
 def test_the_slider_has_every_grid_and_without_script_the_last_one_shows(page, folder):
