@@ -271,11 +271,13 @@ def with_rolled_back(diagnosis: Diagnosis, rolled_back: Sequence[Span]) -> Diagn
     Each such stretch comes before the first verdict that began after the point to which the run went back from it; the
     verdict that holds now stays the last.
     """
-    history = list(diagnosis.history)
-    for span in reversed(rolled_back):
-        to = span.also.get("rolled_back_to", 0)
-        place = next((k for k, later in enumerate(history) if later.since > to), len(history))
-        history.insert(min(place, len(history) - 1), span)
+    *earlier, now = diagnosis.history
+    history: list[Span] = []
+    left = list(rolled_back)
+    for span in (*earlier, now):
+        while left and (span is now or span.since > left[0].also.get("rolled_back_to", 0)):
+            history.append(left.pop(0))
+        history.append(span)
     return replace(diagnosis, history=history)
 
 
