@@ -22,8 +22,9 @@ def training(run: Run) -> list[Chart]:
         NotThere, ValueError: metrics.csv is missing, or damaged.
     """
     curves, ranges, spans = run.curves, healthy(run), history(run)
-    d = [known("D", "d", curves, "loss_d")]
-    if not is_stacked(curves):  # else it has one loss
+    stacked = is_stacked(curves)
+    d = [known("D" if stacked else "both together", "d", curves, "loss_d")]
+    if not stacked:  # else it has one loss
         d += _on_each(curves, "loss_d_real", "loss_d_fake")
     accuracies = _on_each(curves, "acc_real", "acc_fake")
     whole: dict[str, Any] = {"spans": spans, "end": run.iterations}
@@ -36,7 +37,8 @@ def training(run: Run) -> list[Chart]:
     for title, unit, lines, band, limits in wanted:
         drawn = [line for line in lines if len(line.y)]
         if drawn:
-            notes = [] if band is None else [f"Shaded: {band[0]:g} to {band[1]:g}, where healthy runs are."]
+            of = " with both together" if title == "D's loss" and not stacked else ""
+            notes = [] if band is None else [f"Shaded: {band[0]:g} to {band[1]:g}, where healthy runs are{of}."]
             charts.append(chart(title, unit, drawn, healthy=band, limits=limits, notes=notes, **whole))
     if not charts:
         raise NotThere("there is no finite loss in metrics.csv")

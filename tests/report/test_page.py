@@ -109,7 +109,7 @@ def test_curves_have_words_for_who_cannot_see_and_no_colour_of_their_own(page, f
     drawn = page.all("svg")
     assert [figure["role"] for figure in drawn] == ["img"] * 6
     losses, *_ = (figure["aria-label"] for figure in drawn)
-    assert losses.startswith("D's loss, over 2,000 iterations; D ends at ")
+    assert losses.startswith("D's loss, over 2,000 iterations; both together ends at ")
     assert any("FID ends at 122, lowest 51.3 at iteration 1,500" in figure["aria-label"] for figure in drawn)
     html = (folder / "report.html").read_text()
     for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
@@ -118,7 +118,7 @@ def test_curves_have_words_for_who_cannot_see_and_no_colour_of_their_own(page, f
             *(f"var(--{name})" for name in ("ink", "grid", "real", "fake", "g", "d", "good", "bad", "open", "best")),
         }
         assert {"var(--open)", "var(--good)", "var(--bad)"} <= set(re.findall(r"var\(--\w+\)", svg))  # the ribbon
-    assert "Shaded: 0.2 to 1.5, where healthy runs are." in page.words
+    assert "Shaded: 0.2 to 1.5, where healthy runs are with both together." in page.words
 
 
 def test_it_says_which_checkpoint_is_the_best_and_why(page):

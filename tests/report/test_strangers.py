@@ -107,7 +107,12 @@ def test_no_file_takes_another_part_along(tmp_path, name, how):
         (folder / name).touch()
     page = write(folder)
     assert len(page.headings) == 7
-    there = {"Mode collapse": "diagnosis.json", "51.30": "fid.csv", "8,189": "run.json", "D ends": "metrics.csv"}
+    there = {
+        "Mode collapse": "diagnosis.json",
+        "51.30": "fid.csv",
+        "8,189": "run.json",
+        "both together ends": "metrics.csv",
+    }
     labels = " ".join(figure["aria-label"] for figure in page.all("svg"))
     for words, file in there.items():
         assert (words in page.words + labels) == (file != name), words
