@@ -62,8 +62,10 @@ def words(diagnosis: Diagnosis) -> Iterator[str]:
     name = diagnosis.verdict
     yield f"verdict   {name} since iteration {diagnosis.since}, judged after {diagnosis.judged_at}"
     for what, number in diagnosis.evidence.items():
-        limit = f"{number.relation} {number.threshold:.4g}"
-        yield printable(f"because   {what} {number.value:.4g}, {limit}: {number.meaning}")
+        # A run that warms up is told what it still lacks.
+        why, limit = ("because", "") if number.holds else ("lacking", "has to be ")
+        limit += f"{number.relation} {number.threshold:.4g}"
+        yield printable(f"{why:9} {what} {number.value:.4g}, {limit}: {number.meaning}")
     record = diagnosis.record()
     for sentence in record["advice"]:
         yield f"try       {sentence}" if diagnosis.failing else f"note      {sentence}"

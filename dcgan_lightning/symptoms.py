@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 Verdict = Literal["warming_up", "stable", "mode_collapse", "convergence_failure", "generator_wins", "diverged", "stuck"]
@@ -28,8 +28,11 @@ class Thresholds:
         collapse_repeats: distance to the nearest other sample in parts of the mean distance, beside the same of real
             images, likewise.
         collapse_entropy: nats that the entropy of the samples' classes lacks of real images', likewise above.
+        collapse_gap: between samples and real images, up to which there are images that may repeat themselves.
         learnt_gap: between samples and real images, up to which G has learnt something.
+        stuck_gap: from which on it has learnt nothing.
         stuck_change: part by which the gap has shrunk over the second half of a run, below which it is stuck.
+        stuck_loss: nats between D's losses and 2 log 2, up to which it tells nothing.
         unmoved_from: iterations from which on that is asked: many a healthy run begins slowly.
         healthy: ranges of curves by column, as in ``{"loss_g": [0.4, 4]}``: what figures shade, and what curves without
             samples are held against.
@@ -49,8 +52,11 @@ class Thresholds:
     collapse_diversity: float
     collapse_repeats: float
     collapse_entropy: float
+    collapse_gap: float
     learnt_gap: float
+    stuck_gap: float
     stuck_change: float
+    stuck_loss: float
     unmoved_from: int
     healthy: dict[str, list[float]]
 
@@ -148,12 +154,25 @@ def _repeated(values: Values, thresholds: Thresholds) -> Evidence:
         return {}
     own, real = (_part(values[f"nearest{kind}"], values[f"diversity{kind}"]) for kind in ("", "_real"))
     words = "distance to the nearest other sample in parts of the mean distance, beside that of real images"
-    return {"repeats": Number(_part(own, real), thresholds.collapse_repeats, "below", words)}
+    return {"repeats": Number(_part(own, real), thresholds.collapse_repeats, "below", words)} | _formed(
+        values, thresholds
+    )
 
 
 def _stuck(values: Values, thresholds: Thresholds) -> Evidence:
-    unlearnt, unmoved = _unlearnt(values, thresholds), _unmoved(values, thresholds)
-    return unlearnt | unmoved if unlearnt and unmoved else {}
+    """D says 1/2 to everything, and the images stay as far from real ones as they were, nearer or farther."""
+    evidence = _unlearnt(values, replace(thresholds, learnt_gap=thresholds.stuck_gap))
+    unmoved = _unmoved(values, thresholds)
+    if not unmoved:
+        return {}
+    shrunk = unmoved["gap_shrunk"]
+    evidence["gap_change"] = shrunk._replace(
+        value=abs(shrunk.value), meaning=shrunk.meaning.replace("shrunk", "changed")
+    )
+    if math.isfinite(loss := d_loss(values)):
+        words = "nats between D's losses and 2 log 2, where it says 1/2 to everything"
+        evidence["loss_d"] = Number(abs(loss - 2 * math.log(2)), thresholds.stuck_loss, "below", words)
+    return evidence
 
 
 def _uniform(values: Values, thresholds: Thresholds) -> Evidence:
@@ -169,7 +188,15 @@ def _uniform(values: Values, thresholds: Thresholds) -> Evidence:
         signs["entropy"] = Number(lacking, thresholds.collapse_entropy, "above", words)
     shown = {name: number for name, number in signs.items() if number.holds}
     unmoved = _unmoved(values, thresholds)
-    return shown | unmoved if shown and unmoved else {}
+    return shown | unmoved | _formed(values, thresholds) if shown and unmoved else {}
+
+
+def _formed(values: Values, thresholds: Thresholds) -> Evidence:
+    """Whether there are images at all: one real image, over and over, has a gap of one half."""
+    learnt = _learnt(values, replace(thresholds, learnt_gap=thresholds.collapse_gap))
+    return {
+        name: number._replace(meaning=number.meaning + "; one real image alone 0.5") for name, number in learnt.items()
+    }
 
 
 def _unmoved(values: Values, thresholds: Thresholds) -> Evidence:
@@ -209,8 +236,8 @@ def _unlearnt(values: Values, thresholds: Thresholds) -> Evidence:
 RULES: tuple[tuple[Verdict, Callable[[Values, Thresholds], Evidence]], ...] = (
     ("convergence_failure", _convergence_failure),
     ("generator_wins", _generator_wins),
-    ("mode_collapse", _repeated),
     ("stuck", _stuck),
+    ("mode_collapse", _repeated),
     ("mode_collapse", _uniform),
     ("stable", _stable),
 )

@@ -186,7 +186,8 @@ def test_cutting_the_end_makes_no_other_verdict_than_the_run_had_by_then(run, en
 
 @settings(max_examples=40, deadline=None)
 @given(run=st.sampled_from(CALIBRATED), seed=st.integers(0, 2**32 - 1))
-def test_noise_of_a_few_percent_changes_no_verdict(run, seed):
+def test_noise_of_a_few_percent_makes_no_other_verdict(run, seed):
+    """One that had held for just long enough may not be passed yet."""
     table, samples = read_run(CURVES / run.name)
     draws = np.random.default_rng(seed)
 
@@ -198,7 +199,9 @@ def test_noise_of_a_few_percent_changes_no_verdict(run, seed):
         }
 
     found = diagnose(noisy(table), samples and noisy(samples), thresholds(), True)
-    assert found.verdict == diagnose(table, samples, thresholds(), True).verdict
+    without = diagnose(table, samples, thresholds(), True).verdict
+    assert found.verdict in {without, "warming_up"}
+    assert found.verdict == without or without == "stuck"
 
 
 @names
