@@ -136,7 +136,8 @@ def history(run: Run) -> list[Span]:
     """The verdicts in time, as far as diagnosis.json tells of any."""
 
     def read() -> list[Span]:
-        told = [span for span in run.diagnosis.get("history", []) if isinstance(span, dict)][:SPANS]
+        told = [span for span in run.diagnosis.get("history", []) if isinstance(span, dict)]
+        told = [span for span in told if "rolled_back_to" not in span][:SPANS]  # the curves have nothing of the others
         return [
             Span(span["since"], span["until"] if is_count(span.get("until")) else run.iterations, verdict(name).kind)
             for span in told
