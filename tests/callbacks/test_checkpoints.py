@@ -112,14 +112,14 @@ def test_other_errors_in_saving_end_the_run(tmp_path, monkeypatch):
 def test_the_best_checkpoint_of_the_run_before_is_kept_if_it_is_whole_and_that_of_the_best_fid(tmp_path):
     source = tmp_path / "parent" / "checkpoints" / "best.ckpt"
     WholeCheckpointIO().save_checkpoint({"global_step": 500, "w": torch.zeros(10)}, source)
-    _inherit(source, tmp_path / "later" / "checkpoints" / "best.ckpt", (1.5, 250))
+    _inherit(source, tmp_path / "later" / "checkpoints" / "best.ckpt", 250)
     assert not (tmp_path / "later").exists()
-    _inherit(source, tmp_path / "child" / "checkpoints" / "best.ckpt", (1.5, 500))
+    _inherit(source, tmp_path / "child" / "checkpoints" / "best.ckpt", 500)
     assert steps(tmp_path / "child") == {"best": 500}
     assert (tmp_path / "child" / "checkpoints" / "best.ckpt.sha256").is_file()
     source.write_bytes(source.read_bytes()[:-1])
     with pytest.warns(UserWarning, match=r"best.ckpt, the best by FID so far, is not kept in .*its sha256"):
-        _inherit(source, tmp_path / "other" / "checkpoints" / "best.ckpt", (1.5, 500))
+        _inherit(source, tmp_path / "other" / "checkpoints" / "best.ckpt", 500)
     assert not (tmp_path / "other").exists()
 
 
