@@ -22,6 +22,17 @@ MISJUDGED = {"mnist_d_every_5_s0": "one blurred digit, which is still changing, 
 names = pytest.mark.parametrize("run", CALIBRATED, ids=lambda run: run.name)
 
 
+def is_clear(run):
+    """Whether a verdict was passed by numbers that are a sixth of their threshold away from it."""
+    found = judge(run).diagnosis
+    numbers = [number for name, number in found.evidence.items() if not name.startswith("acc_")]
+    far = all(abs(number.value - number.threshold) > number.threshold / 6 for number in numbers)
+    return found.verdict != "warming_up" and far
+
+
+CLEAR = [run for run in CALIBRATED if is_clear(run)]
+
+
 def curves(n, **columns):
     """Columns of n iterations: numbers, or functions of the iteration."""
     at = np.arange(n, dtype=np.float64)
@@ -188,9 +199,8 @@ def test_cutting_the_end_makes_no_other_verdict_than_the_run_had_by_then(run, en
 
 
 @settings(max_examples=40, deadline=None)
-@given(run=st.sampled_from(CALIBRATED), seed=st.integers(0, 2**32 - 1))
-def test_noise_of_a_few_percent_makes_no_other_verdict(run, seed):
-    """One that had held for just long enough may not be passed yet."""
+@given(run=st.sampled_from(CLEAR), seed=st.integers(0, 2**32 - 1))
+def test_noise_of_a_few_percent_changes_no_verdict_that_is_clear(run, seed):
     table, samples = read_run(CURVES / run.name)
     draws = np.random.default_rng(seed)
 
@@ -202,9 +212,11 @@ def test_noise_of_a_few_percent_makes_no_other_verdict(run, seed):
         }
 
     found = diagnose(noisy(table), samples and noisy(samples), thresholds(), True)
-    without = diagnose(table, samples, thresholds(), True).verdict
-    assert found.verdict in {without, "warming_up"}
-    assert found.verdict == without or without == "stuck"
+    assert found.verdict == diagnose(table, samples, thresholds(), True).verdict
+
+
+def test_most_verdicts_are_clear():
+    assert len(CLEAR) > 0.7 * len(CALIBRATED)
 
 
 @names
