@@ -23,7 +23,7 @@ names = pytest.mark.parametrize("run", CALIBRATED, ids=lambda run: run.name)
 
 
 def is_clear(run):
-    """Whether a verdict was passed by numbers a sixth of their threshold away from it; accuracies and outputs end at 1."""
+    """Whether a verdict was passed by numbers a sixth of their threshold away from it; accuracies end at 1."""
     found = judge(run).diagnosis
     numbers = [number for name, number in found.evidence.items() if not name.startswith(("acc_", "d_gz"))]
     far = all(abs(number.value - number.threshold) > number.threshold / 6 for number in numbers)
