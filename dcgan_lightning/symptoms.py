@@ -22,6 +22,7 @@ class Thresholds:
         agreeing: part of the instants meanwhile that have to agree.
         d_wins_loss: nats; D's losses on real and on fake images together, below which it wins.
         d_wins_accuracy: of D on real and on fake images, above which it wins.
+        d_wins_gap: between samples and real images, from which on that is a failure: beside good images it is none.
         g_wins_output: D(G(z)) after D's step, above which G wins.
         g_wins_accuracy: of D on fakes, below which G wins.
         collapse_diversity: of samples as a part of real images', below which they have collapsed.
@@ -47,6 +48,7 @@ class Thresholds:
     agreeing: float
     d_wins_loss: float
     d_wins_accuracy: float
+    d_wins_gap: float
     g_wins_output: float
     g_wins_accuracy: float
     collapse_diversity: float
@@ -128,7 +130,7 @@ def _convergence_failure(values: Values, thresholds: Thresholds) -> Evidence:
             evidence[f"acc_{kind}"] = Number(
                 values[f"acc_{kind}"], least, "above", f"part of {kind} images D judges rightly"
             )
-    return evidence | _unlearnt(values, thresholds)
+    return evidence | _unlearnt(values, replace(thresholds, learnt_gap=thresholds.d_wins_gap))
 
 
 def _generator_wins(values: Values, thresholds: Thresholds) -> Evidence:
