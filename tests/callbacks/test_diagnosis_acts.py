@@ -225,7 +225,7 @@ def test_a_run_that_went_back_is_the_same_when_it_is_gone_on_from(command, shows
     assert_same(last(whole)["state_dict"], last(end)["state_dict"])
     assert (whole / "metrics.csv").read_text() == (end / "metrics.csv").read_text()
     for span in (*rolled_back(whole), *rolled_back(end)):
-        del span["rows"]["fid.csv"]  # whose rows are also those of the ends on the way
+        span["rows"].pop("fid.csv", None)  # whose rows are also those of the ends on the way
     assert len(rolled_back(whole)) == 2
     assert rolled_back(whole) == rolled_back(end)
     assert (end / "checkpoints" / "good.ckpt").is_file()
