@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dcgan_lightning.diagnosis import Diagnosis, diagnose
+from dcgan_lightning.diagnosis import FAILURES, Diagnosis, Span, diagnose, with_rolled_back
 from dcgan_lightning.errors import Refusal, printable
 from dcgan_lightning.judged_tables import read_run, read_table
 from dcgan_lightning.losses import BCE
@@ -51,6 +51,8 @@ def diagnosed(run: str | None, columns: Mapping[str, str] | None, bce: bool | No
         bce, failure = bce is not False, ""
     found = diagnose(curves, samples, diagnosis, bce, failure)
     target = (place if place.is_dir() else place.parent) / DIAGNOSIS
+    if place.is_dir():
+        found = with_rolled_back(found, rolled_back(target))
     write(found, target)
     print("\n".join(words(found)))
     print(f"wrote     {target}")
@@ -73,13 +75,26 @@ def words(diagnosis: Diagnosis) -> Iterator[str]:
     for sentence in diagnosis.not_judged:
         yield f"unjudged  {sentence}"
     if len(diagnosis.history) > 1:
-        spans = [f"{span.verdict} from {span.since}" for span in diagnosis.history]
+        spans = [
+            f"{span.verdict} from {span.since}" + " (gone back from)" * ("rolled_back_to" in span.also)
+            for span in diagnosis.history
+        ]
         yield f"history   {', '.join(spans)}"
 
 
 def write(diagnosis: Diagnosis, target: Path) -> None:
     with written_whole(target) as path:
         path.write_text(json.dumps(diagnosis.record(), indent=2) + "\n")
+
+
+def rolled_back(file: Path) -> list[Span]:
+    """What a run went back from, as its ``diagnosis.json`` says, whose tables have it no more; none where it cannot."""
+    try:
+        history = json.loads(file.read_text())["history"]
+        told = [entry for entry in history if isinstance(entry.get("rolled_back_to"), int)]
+        return [Span.of_record(entry) for entry in told if entry["verdict"] in FAILURES]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
 
 
 def is_original(loss: object) -> bool:

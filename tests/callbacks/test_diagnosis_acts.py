@@ -16,6 +16,7 @@ from lightning.pytorch import Callback
 from dcgan_lightning.callbacks.diagnosis import Diagnosis
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoints import ROLES
+from dcgan_lightning.diagnosing import diagnosed
 from dcgan_lightning.diagnosis import Course, Instant, Span, with_rolled_back
 from dcgan_lightning.diagnosis import Diagnosis as Verdict
 from dcgan_lightning.rollback import lower
@@ -37,7 +38,7 @@ QUICK = (
     "callbacks.grid.n=4",
     "callbacks.diagnosis.good_every=5",
     "logger=none",
-    "metrics=fid_random",
+    "metrics=none",
 )
 ROLLBACK = ("callbacks.diagnosis.on_failure=rollback", "model.lr=0.004")
 BACK = "rolled back   mode_collapse since iteration 20"
@@ -114,7 +115,8 @@ def test_a_warning_changes_nothing(command):
 
 
 def test_a_failure_stops_the_run_with_all_that_it_leaves_at_its_end(command):
-    outcome = command.tiny(*QUICK, *FAILING, "trainer.max_steps=400", "callbacks.diagnosis.on_failure=stop")
+    stop = ("callbacks.diagnosis.on_failure=stop", "metrics=fid_random")
+    outcome = command.tiny(*QUICK, *FAILING, *stop, "trainer.max_steps=400")
     assert outcome.code == 3
     words = "diagnosis: convergence_failure since iteration 0, stopped after 10 iterations"
     assert outcome.err.count(f"Stopped: {words}\n") == 1
@@ -163,11 +165,13 @@ def better_and_better(fid, trainer):
     return (1.0 if rate == 0.004 else 10.0) / trainer.global_step
 
 
+@pytest.mark.slow
 def test_a_failure_is_gone_back_from_with_lower_learning_rates(command, shows, monkeypatch):
     shows(once(20))
     monkeypatch.setattr(FID, "_distance", better_and_better)
     often = ("callbacks.fid.every=12", "callbacks.grid.every=5", "callbacks.checkpoints.every=12", "save_every=1")
-    outcome = command.tiny(*QUICK, *ROLLBACK, *often, "trainer.max_steps=35", "data.batch_size=300")
+    options = ("trainer.max_steps=35", "data.batch_size=300", "metrics=fid_random")
+    outcome = command.tiny(*QUICK, *ROLLBACK, *often, *options)
     assert outcome.code == 0
     folder = outcome.folder
     aside = folder / "rolled_back" / "1"
@@ -224,11 +228,7 @@ def test_a_run_that_went_back_is_the_same_when_it_is_gone_on_from(command, shows
     end = halves[-1]
     assert_same(last(whole)["state_dict"], last(end)["state_dict"])
     assert (whole / "metrics.csv").read_text() == (end / "metrics.csv").read_text()
-    at_once, in_parts = rolled_back(whole), rolled_back(end)
-    for span in (*at_once, *in_parts):
-        span["rows"].pop("fid.csv", None)  # whose rows are also those of the ends on the way
-    assert len(at_once) == 2
-    assert at_once == in_parts
+    assert history_of(whole) == history_of(end)
     assert (end / "checkpoints" / "good.ckpt").is_file()
 
 
@@ -243,6 +243,10 @@ def test_the_number_of_rollbacks_is_bounded_and_the_way_on_has_the_lower_rates(c
     (line,) = [line for line in outcome.out.splitlines() if line.startswith("go on")]
     assert re.findall(r"model.lr=(\S+)", line) == ["0.001"]
     assert [span["rolled_back_to"] for span in rolled_back(outcome.folder)] == [15, 15]
+    assert numbers(outcome.folder, "metrics.csv") == list(range(25))
+    assert [iterations(span["rows"]["metrics.csv"]) for span in rolled_back(outcome.folder)] == [
+        list(range(15, 25))
+    ] * 2
     assert record_of(outcome.folder)["status"] == "stopped"
 
 
@@ -266,6 +270,7 @@ def test_numbers_that_are_not_finite_are_gone_back_from(command, shows, monkeypa
     assert "nan" not in (outcome.folder / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_gone_on_from_on_purpose_has_its_time(command):
     stop = (*QUICK, *FAILING, "callbacks.diagnosis.on_failure=stop", "trainer.max_steps=40")
     stopped = command.tiny(*stop).folder
@@ -307,6 +312,17 @@ def test_learning_rates_are_lowered_where_they_stand():
     cfg = composed("model=dcgan", "model.lr=${model.clip_grad_norm}", "model.clip_grad_norm=1")
     assert lower(cfg, 0.5) == {"model.lr": (1.0, 0.5)}
     assert (cfg.model.optimizer_g.lr, cfg.model.clip_grad_norm) == (0.5, 1)
+
+
+def test_a_later_diagnosis_keeps_what_the_tables_have_no_more(tmp_path):
+    (tmp_path / "metrics.csv").write_text("iteration,loss_d\n" + "".join(f"{k},0.7\n" for k in range(300)))
+    back = {"verdict": "stuck", "since": 250, "until": 400, "rolled_back_to": 250, "rows": {"metrics.csv": ["250,0.7"]}}
+    others = [{"verdict": "stable", "since": 0, "until": None}, {"rolled_back_to": "?"}, 3, None]
+    for history, kept in (([others[0], back], [back]), ([back, *others], []), ("?", [])):  # the latter damaged
+        (tmp_path / "diagnosis.json").write_text(json.dumps({"history": history}))
+        found = diagnosed(str(tmp_path), None, True, the_thresholds())
+        assert [span for span in history_of(tmp_path) if "rolled_back_to" in span] == kept
+        assert found.history[-1].verdict == found.verdict
 
 
 def test_what_was_gone_back_from_comes_before_what_began_later():
