@@ -155,7 +155,7 @@ class Course:
             now = Span("diverged", since, also={"failure": failure} if failure else {})
             history = [*history[:-1], replace(history[-1], until=since), now]
             words = "iterations at the end in which a number is not finite"
-            evidence = {"not_finite": Number(self._seen - since + (not self._seen - since), 0, "above", words)}
+            evidence = {"not_finite": Number(max(1, self._seen - since), 0, "above", words)}
         return Diagnosis(now.verdict, now.since, self._seen, evidence, history, self._not_judged())
 
     def failing(self, after: int) -> Span | None:
