@@ -106,7 +106,7 @@ def test_the_run_folder_says_what_was_run(trained):
     weights = {"generator.safetensors", "discriminator.safetensors", "run.json"}
     pictures = {"losses.png", "losses_tutorial.png", "d_outputs.png", "real_vs_fake.png", "progress.gif"}
     pictures |= {"progress.mp4"} if importlib.util.find_spec("imageio_ffmpeg") else set()
-    files = {"metrics.csv", "fid.csv", "checkpoints", "grids", "real.png", "tensorboard", ".hydra"}
+    files = {"metrics.csv", "fid.csv", "diagnosis.json", "checkpoints", "grids", "real.png", "tensorboard", ".hydra"}
     assert files | weights | pictures == {path.name for path in folder.iterdir()}
     assert not [path for path in folder.rglob("*") if "=" in path.name or "," in path.name]
 
