@@ -188,6 +188,7 @@ def test_callbacks_can_be_left_out_and_added(command):
     assert {path.name for path in run.folder.iterdir()} == {
         ".hydra",
         "metrics.csv",
+        "diagnosis.json",
         "checkpoints",
         "tensorboard",
         "run.json",
