@@ -15,6 +15,7 @@ def lost(tmp_path, seed, count):
     return [loss for loss in losses if loss]
 
 
+@pytest.mark.slow
 def test_some_command_lines(tmp_path):
     assert lost(tmp_path, seed=0, count=8) == []
 

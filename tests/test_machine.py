@@ -29,6 +29,7 @@ def faults(how):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_memory_that_tensors_leave_is_kept():
     pages = 10 * 2**26 // 4096

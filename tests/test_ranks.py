@@ -92,6 +92,7 @@ def two_ranks(tmp_path_factory):
     return folder, done.stdout, [json.loads((noted / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_the_command_line_on_two_processes_leaves_one_run_folder(two_ranks):
     folder, printed, _ = two_ranks
     assert "global batch  64 = 32 images x 2 device(s)" in printed
@@ -109,6 +110,7 @@ def test_the_command_line_on_two_processes_leaves_one_run_folder(two_ranks):
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
 
 
+@pytest.mark.slow
 def test_rank_0_alone_writes(two_ranks):
     folder, _, noted = two_ranks
     first, second = ({path for path in rank["written"] if path.startswith(str(folder.parents[1]))} for rank in noted)
@@ -119,6 +121,7 @@ def test_rank_0_alone_writes(two_ranks):
     assert {path for path in second if not path.endswith("noted/rank1.json")} == set()
 
 
+@pytest.mark.slow
 def test_the_ranks_buffers_are_equal_wherever_they_are_read(two_ranks):
     *_, noted = two_ranks
     first, second = (rank["buffers"] for rank in noted)

@@ -55,6 +55,7 @@ def test_what_fails_is_told_and_stops_nothing_else(command, folder):
     assert "Traceback" not in run.err
 
 
+@pytest.mark.slow
 def test_a_resumed_run_shows_the_whole_way(command):
     short = ("metrics=none", "callbacks.weights=null", "callbacks.grid.every=2")
     first = command.tiny(*short, "trainer.max_steps=4").folder

@@ -354,6 +354,7 @@ def printed_to_go_on(run):
     return shlex.split(words)
 
 
+@pytest.mark.slow
 def test_n_iterations_and_n_more_are_two_n(command, tmp_path):
     """Ended, not cut: where the end is a multiple of the evaluations', it adds none."""
     often = ("callbacks.fid.every=10", "callbacks.grid.every=10", "callbacks.samples.every=10", "save_every=1")

@@ -159,6 +159,7 @@ def test_a_signal_ends_a_sweep_after_its_table(command):
     assert len(rows(folder / "table.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_real_run_with_loader_workers_ends_in_time_saved_and_leaves_no_process(tmp_path):
     with stops.Run(tmp_path / "run", tmp_path, *stops.SMALL, "trainer.max_steps=100000", "data.num_workers=2") as run:
         assert stops.wait_for(run, lambda: stops.rows_of(run) >= 3) == ""

@@ -390,6 +390,7 @@ def test_a_process_that_does_not_know_the_cells_folders_is_refused(tmp_path, cel
         a_sweep_so_far(tmp_path, ("anime_ratio_5_1", "finished", "seed=1"), folder=False).go_on(cfg)
 
 
+@pytest.mark.slow
 def test_the_long_experiment_goes_on_from_its_cell_in_one_command(command):
     small = ("model=dcgan_small", "data=mnist_mini", "data.image_size=32", "data.batch_size=900", "metrics=none")
     options = (*small, "trainer.fraction=0.005", "callbacks.grid.every_epochs=1")

@@ -212,6 +212,7 @@ def test_a_sweep_runs_every_cell_and_a_failing_one_stops_no_other(command):
     assert all(len(rows(folder / "metrics.csv")) == 2 for folder in run.folders)
 
 
+@pytest.mark.slow
 def test_the_shared_options_of_a_sweep_reach_lr_and_ratio(command):
     run = command.tiny("-m", "metrics=none", "trainer.max_steps=2", "model.lr=1e-4,2e-4", "model.g_every=1,5")
     assert run.code == 0
