@@ -60,9 +60,18 @@ class Samples(Callback):
         self.features, self.every, self.num_samples, self.seed = features, every, num_samples, seed
         self._real: tuple[Tensor, float, Spread] | None = None  # features (M, F), their mean distance, and by blocks
         self._table = Table(COLUMNS)
+        self._module: Any = None
+        # Of a checkpoint gone on from: a network that is not due in each iteration has no gradients of its own yet.
+        self._norms_before: dict[str, float | None] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"grad_norms": self._norms()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._norms_before = dict(state_dict["grad_norms"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._real = None
+        self._real, self._module = None, pl_module
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -105,8 +114,7 @@ class Samples(Callback):
         of_fake = spread(features, entropy)
         return {
             "iteration": trainer.global_step,
-            "grad_norm_d": gradient_norm(pl_module.discriminator),
-            "grad_norm_g": gradient_norm(pl_module.generator),
+            **self._norms(),
             "diversity": of_fake.diversity,
             "diversity_real": of_real.diversity,
             "nearest": of_fake.nearest,
@@ -117,6 +125,12 @@ class Samples(Callback):
             "samples": self.num_samples,
             "network": self.features.name,
         }
+
+    def _norms(self) -> dict[str, float | None]:
+        """The norm of each network's gradients in its newest step."""
+        networks = {"grad_norm_d": self._module.discriminator, "grad_norm_g": self._module.generator}
+        norms = {name: gradient_norm(network) for name, network in networks.items()}
+        return {name: self._norms_before.get(name) if norm is None else norm for name, norm in norms.items()}
 
     def _of_real(self, data: Any, device: torch.device) -> tuple[Tensor, float, Spread]:
         """Real images' features, and what they come to in blocks of as many as there are samples; computed once."""
