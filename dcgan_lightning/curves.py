@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from dcgan_lightning.whole_files import written_whole
 
 METRICS, SAMPLES, RESUMED_FROM = "metrics.csv", "samples.csv", "resumed_from.txt"
+SCALARS = (  # of an iteration, in metrics.csv
+    "loss_d",
+    "loss_g",
+    "loss_d_real",
+    "loss_d_fake",
+    "d_x",
+    "d_gz_before",
+    "d_gz_after",
+    "acc_real",
+    "acc_fake",
+)
 # Tables that a resumed run begins with, and how many iterations are done after what a row of each number tells of.
 CARRIED_OVER = {METRICS: 1, "fid.csv": 0, SAMPLES: 0}
 EMPTY = re.compile(r"(?:(?<=,)|^)(?=,|$)")  # a cell without anything in it

@@ -7,23 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_lightning.curves import METRICS, SAMPLES
+from dcgan_lightning.curves import METRICS, SAMPLES, SCALARS
 from dcgan_lightning.diagnosis import Columns
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.symptoms import OF_IMAGES
 
-OF_LOSSES = (
-    "loss_d",
-    "loss_g",
-    "loss_d_real",
-    "loss_d_fake",
-    "d_x",
-    "d_gz_before",
-    "d_gz_after",
-    "acc_real",
-    "acc_fake",
-)
-KNOWN = {"iteration", *OF_LOSSES, *OF_IMAGES}
+KNOWN = {"iteration", *SCALARS, *OF_IMAGES}
 
 
 def read_run(folder: Path) -> tuple[Columns, Columns | None]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Verdict = Literal["warming_up", "stable", "mode_collapse", "convergence_failure", "generator_wins", "diverged", "stuck"]
@@ -88,27 +88,16 @@ def shown_by(values: Values, thresholds: Thresholds, bce: bool) -> tuple[Verdict
         thresholds: what is turned on.
         bce: whether losses, accuracies and D's outputs are those of the original loss, and may be judged.
     """
-    judged = (
-        values
-        if bce
-        else {name: value for name, value in values.items() if name in OF_IMAGES | {"gap_before", "iteration"}}
-    )
+    under_any_loss = (*OF_IMAGES, "gap_before", "iteration")
+    judged = values if bce else {name: value for name, value in values.items() if name in under_any_loss}
     for verdict, rule in RULES:
         evidence = rule(judged, thresholds)
         if evidence and all(number.holds for number in evidence.values()):
             return verdict, evidence
-    return "warming_up", _learnt(judged, thresholds)
+    return "warming_up", _gap(judged, "below", thresholds.learnt_gap)
 
 
-OF_IMAGES = {
-    "diversity",
-    "diversity_real",
-    "nearest",
-    "nearest_real",
-    "gap",
-    "entropy",
-    "entropy_real",
-}
+OF_IMAGES = ("diversity", "diversity_real", "nearest", "nearest_real", "gap", "entropy", "entropy_real")
 
 
 def d_loss(values: Values) -> float:
@@ -130,7 +119,7 @@ def _convergence_failure(values: Values, thresholds: Thresholds) -> Evidence:
             evidence[f"acc_{kind}"] = Number(
                 values[f"acc_{kind}"], least, "above", f"part of {kind} images D judges rightly"
             )
-    return evidence | _unlearnt(values, replace(thresholds, learnt_gap=thresholds.d_wins_gap))
+    return evidence | _gap(values, "above", thresholds.d_wins_gap)
 
 
 def _generator_wins(values: Values, thresholds: Thresholds) -> Evidence:
@@ -144,7 +133,7 @@ def _generator_wins(values: Values, thresholds: Thresholds) -> Evidence:
     if "acc_fake" in values:
         words = "part of generated images D judges rightly"
         evidence["acc_fake"] = Number(values["acc_fake"], thresholds.g_wins_accuracy, "below", words)
-    return evidence | _unlearnt(values, thresholds)
+    return evidence | _gap(values, "above", thresholds.learnt_gap)
 
 
 def _repeated(values: Values, thresholds: Thresholds) -> Evidence:
@@ -163,7 +152,7 @@ def _repeated(values: Values, thresholds: Thresholds) -> Evidence:
 
 def _stuck(values: Values, thresholds: Thresholds) -> Evidence:
     """D says 1/2 to everything, and the images stay as far from real ones as they were, nearer or farther."""
-    evidence = _unlearnt(values, replace(thresholds, learnt_gap=thresholds.stuck_gap))
+    evidence = _gap(values, "above", thresholds.stuck_gap)
     unmoved = _unmoved(values, thresholds)
     if not unmoved:
         return {}
@@ -195,10 +184,7 @@ def _uniform(values: Values, thresholds: Thresholds) -> Evidence:
 
 def _formed(values: Values, thresholds: Thresholds) -> Evidence:
     """Whether there are images at all: one real image, over and over, has a gap of one half."""
-    learnt = _learnt(values, replace(thresholds, learnt_gap=thresholds.collapse_gap))
-    return {
-        name: number._replace(meaning=number.meaning + "; one real image alone 0.5") for name, number in learnt.items()
-    }
+    return _gap(values, "below", thresholds.collapse_gap, "; one real image alone 0.5")
 
 
 def _unmoved(values: Values, thresholds: Thresholds) -> Evidence:
@@ -215,7 +201,7 @@ def _part(one: float, of: float) -> float:
 
 def _stable(values: Values, thresholds: Thresholds) -> Evidence:
     if "gap" in values:
-        return _learnt(values, thresholds)
+        return _gap(values, "below", thresholds.learnt_gap)
     evidence: Evidence = {}
     for name, (least, most) in thresholds.healthy.items():
         if name in values:
@@ -225,13 +211,9 @@ def _stable(values: Values, thresholds: Thresholds) -> Evidence:
     return evidence
 
 
-def _learnt(values: Values, thresholds: Thresholds) -> Evidence:
-    words = "gap between samples and real images: 0 none, 1 the widest"
-    return {"gap": Number(values["gap"], thresholds.learnt_gap, "below", words)} if "gap" in values else {}
-
-
-def _unlearnt(values: Values, thresholds: Thresholds) -> Evidence:
-    return {name: number._replace(relation="above") for name, number in _learnt(values, thresholds).items()}
+def _gap(values: Values, relation: Literal["above", "below"], threshold: float, also: str = "") -> Evidence:
+    words = f"gap between samples and real images: 0 none, 1 the widest{also}"
+    return {"gap": Number(values["gap"], threshold, relation, words)} if "gap" in values else {}
 
 
 # In this order: what shows at once decides which failure it is.

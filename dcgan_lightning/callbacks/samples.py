@@ -13,22 +13,10 @@ from dcgan_lightning.metrics.features import FeatureNetwork
 from dcgan_lightning.metrics.sample_statistics import Spread, features_and_entropy, gap, mean_distance, spread
 from dcgan_lightning.noise import sample_latents
 from dcgan_lightning.sampling import NonFiniteImagesError, sample_images
+from dcgan_lightning.symptoms import OF_IMAGES
 from dcgan_lightning.tables import Table
 
-COLUMNS = (
-    "iteration",
-    "grad_norm_d",
-    "grad_norm_g",
-    "diversity",
-    "diversity_real",
-    "nearest",
-    "nearest_real",
-    "gap",
-    "entropy",
-    "entropy_real",
-    "samples",
-    "network",
-)
+COLUMNS = ("iteration", "grad_norm_d", "grad_norm_g", *OF_IMAGES, "samples", "network")
 LOGGED = ("grad_norm_d", "grad_norm_g", "diversity", "nearest", "gap", "entropy")
 REAL_BLOCKS = 4  # of as many real images as there are samples, over which the real images' numbers are means
 

@@ -10,21 +10,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from dcgan_lightning.callbacks.failure import raise_if_rows_wait
+from dcgan_lightning.curves import SCALARS
 from dcgan_lightning.errors import refuse_below
 from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.tables import Table
 
-SCALARS = (
-    "loss_d",
-    "loss_g",
-    "loss_d_real",
-    "loss_d_fake",
-    "d_x",
-    "d_gz_before",
-    "d_gz_after",
-    "acc_real",
-    "acc_fake",
-)
 COLUMNS = ("iteration", "epoch", *SCALARS)
 
 
