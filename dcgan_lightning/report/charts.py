@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dcgan_lightning.figures import running_mean, thinned
 
-WIDTH, HEIGHT, FONT = 360, 230, 11  # of the drawing, in its own units: as wide as a telephone's screen is in pixels
+WIDTH, HEIGHT, FONT = 360, 230, 13  # of the drawing, in its own units: as wide as a telephone's screen is in pixels
 DRAWN, MANY = 600, 300  # points of a line at most; from so many on their running mean is drawn over them
+RIBBON = 0.035  # of the axis' height, below all values
 SHARE = 0.99  # of the points lie within the axis, so that a few peaks do not press all others flat
 # A colour that stands in the drawing for each variable of the style sheet until that takes its place.
 STANDS_FOR = {
@@ -53,6 +54,11 @@ class Chart(NamedTuple):
     lines: Sequence[Line]
     notes: Sequence[str]
 
+    @property
+    def smoothed(self) -> bool:
+        """Whether a line is drawn as its running mean over its points."""
+        return any(len(line.y) >= MANY for line in self.lines)
+
 
 def chart(
     title: str,
@@ -85,7 +91,7 @@ def chart(
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
         canvas = FigureCanvasSVG(figure)
-        axes = figure.add_axes((48 / WIDTH, 40 / HEIGHT, (WIDTH - 60) / WIDTH, (HEIGHT - 50) / HEIGHT))
+        axes = figure.add_axes((54 / WIDTH, 44 / HEIGHT, (WIDTH - 70) / WIDTH, (HEIGHT - 54) / HEIGHT))
         end = max([end, 1, *(float(line.x[-1]) for line in lines)])
         axes.set_xlim(0, end)
         if healthy is not None:
@@ -93,9 +99,10 @@ def chart(
         if level is not None:
             axes.axhline(level, color=STANDS_FOR["ink"], linestyle=":", linewidth=1)
         shown = [_draw(axes, line) for line in lines]
-        axes.set_ylim(*_limits(shown, limits))
+        low, high = _limits(shown, limits)
+        axes.set_ylim(low - (RIBBON + 0.01) * (high - low) if spans else low, high)
         for span in spans:
-            axes.axvspan(span.since, span.until, 0, 0.035, color=STANDS_FOR[span.kind], linewidth=0, zorder=3)
+            axes.axvspan(span.since, span.until, 0, RIBBON, color=STANDS_FOR[span.kind], linewidth=0, zorder=3)
         if best is not None:
             axes.axvline(best[0], color=STANDS_FOR["best"], linestyle="--", linewidth=1.2)
             axes.plot(*best, marker="o", markersize=6, color=STANDS_FOR["best"], zorder=4)

@@ -31,7 +31,7 @@ def training(run: Run) -> list[Chart]:
     wanted = [
         ("D's loss", "nats", d, ranges.get("loss_d"), (0, None)),
         ("G's loss", "nats", [known("G", "g", curves, "loss_g")], ranges.get("loss_g"), (0, None)),
-        ("Accuracy of D", "fraction judged rightly", accuracies, ranges.get("acc_real"), (-0.03, 1.03)),
+        ("Accuracy of D", "fraction judged rightly", accuracies, ranges.get("acc_real"), (0, 1.03)),
     ]
     charts = []
     for title, unit, lines, band, limits in wanted:

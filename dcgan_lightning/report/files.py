@@ -40,7 +40,7 @@ def part(folder: Path, make: Callable[[], Content]) -> Part[Content]:
     except (Exception, RecursionError) as error:
         words = f"this cannot be shown: {type(error).__name__}: {error}"
     words = shortened(words.replace(f"{folder}/", "")).partition("\\n")[0]
-    return Part(None, f"{words[:1].upper()}{words[1:]}.")
+    return Part(None, f"{words[:1].upper()}{words[1:].rstrip('.')}.")
 
 
 class Measured(NamedTuple):

@@ -11,6 +11,7 @@ from dcgan_lightning.report.files import Run, is_count, is_number, part
 from dcgan_lightning.report.pictures import Frames, frames, picture
 from dcgan_lightning.report.rendering import render
 from dcgan_lightning.report.setting import commands, setting
+from dcgan_lightning.symptoms import Number
 from dcgan_lightning.whole_files import written_whole
 
 REAL = 400_000  # bytes of real.png in the page
@@ -109,6 +110,7 @@ def diagnosed(run: Run) -> dict[str, Any]:
         "since": words.number(told.get("since")) if is_count(told.get("since")) else "",
         "judged_at": words.iterations(told.get("judged_at")) if is_count(told.get("judged_at")) else "",
         "evidence": [_evidence(name, row) for name, row in rows if isinstance(row, dict)][:MANY],
+        "lacking": any(isinstance(row, dict) and _lacks(row) for _, row in rows),
         "history": [_span(span) for span in spans][-MANY:],
         "advice": _sentences(told.get("advice")),
         "source": _words(told.get("source")),
@@ -125,12 +127,20 @@ def _saved(run: Run) -> str:
 
 def _evidence(name: Any, row: dict[str, Any]) -> dict[str, str]:
     threshold = f"{row.get('relation', '')} {words.number(row.get('threshold'))}".strip()
+    threshold = f"has to be {threshold}" if _lacks(row) else threshold
     return {
         "name": str(name),
         "value": words.number(row.get("value")),
         "threshold": threshold,
         "meaning": str(row.get("meaning", "")),
     }
+
+
+def _lacks(row: dict[str, Any]) -> bool:
+    """Whether a number is not on its threshold's side: that of a run that warms up tells what is still to come."""
+    value, threshold = row.get("value"), row.get("threshold")
+    relation: Any = row.get("relation")
+    return is_number(value) and is_number(threshold) and not Number(value, threshold, relation, "").holds
 
 
 def _span(span: dict[str, Any]) -> dict[str, Any]:

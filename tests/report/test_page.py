@@ -65,6 +65,23 @@ def test_the_verdict_comes_with_its_evidence(page):
         assert words in page.words, words
 
 
+def test_a_run_that_warms_up_says_what_it_lacks(tmp_path):
+    gap = {"gap": {"value": 0.54, "threshold": 0.4, "relation": "below", "meaning": "gap to real images"}}
+    told = {"verdict": "warming_up", "since": 0, "judged_at": 450, "evidence": gap}
+    (tmp_path / "diagnosis.json").write_text(json.dumps(told))
+    (path,) = report.write(tmp_path)
+    assert "What it still lacks" in Page(path).words
+    assert "gap 0.54 has to be below 0.4 gap to real images" in Page(path).words
+
+
+def test_lines_are_called_thin_and_thick_where_both_are_drawn(page, tmp_path):
+    assert "Thick ones" in page.words
+    (tmp_path / "metrics.csv").write_text("iteration,loss_d,loss_g\n" + "".join(f"{n},1.2,0.8\n" for n in range(40)))
+    (path,) = report.write(tmp_path)
+    assert "The ribbon below each chart" in Page(path).words
+    assert "Thick ones" not in Page(path).words
+
+
 def test_a_run_that_went_back_says_where_to_and_with_what(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     lost = {"rolled_back_to": 500, "learning_rates": {"model.lr": [2e-4, 1e-4]}, "rows": {"metrics.csv": ["500,1"]}}
