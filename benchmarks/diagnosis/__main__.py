@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.diagnosis.page import write_page
-from benchmarks.diagnosis.runs import CALIBRATION, TEST
+from benchmarks.diagnosis.runs import PARTS
 from benchmarks.diagnosis.train import CURVES, ENDING, ended, keep, missing, train
 from benchmarks.report import ROOT
 
@@ -20,15 +20,14 @@ from benchmarks.report import ROOT
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-root", type=Path, help="with MNIST/raw, celeba and anime/faces in it")
-    parser.add_argument("--only", choices=["calibration", "test"], help="default: both")
+    parser.add_argument("--only", choices=list(PARTS), help="default: all")
     parser.add_argument("--tables", action="store_true", help="train nothing")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "diagnosis")
     given = parser.parse_args()
     if not given.tables and given.data_root is None:
         parser.error("--data-root says where the images are, unless --tables is given")
-    parts = {"calibration": CALIBRATION, "test": TEST}
-    runs = [run for name, part in parts.items() if given.only in (None, name) for run in part]
+    runs = [run for name, part in PARTS.items() if given.only in (None, name) for run in part]
     if not given.tables:
         left = len(missing(runs, given.out))
         trained = train(runs, given.data_root.absolute(), given.out, given.jobs)

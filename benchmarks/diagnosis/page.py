@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from benchmarks.diagnosis.runs import CALIBRATION, TEST, Labelled
+from benchmarks.diagnosis.runs import PARTS, Labelled
 from benchmarks.diagnosis.train import CURVES, ENDING
 from benchmarks.report import ROOT, circumstances, replace_section
 from dcgan_lightning.diagnosis import Diagnosis, diagnose
@@ -77,7 +77,7 @@ def _number(ending: dict[str, float | str], name: str) -> str:
 
 def write_page(command: str) -> None:
     """Write the tables of all runs that are kept into docs/diagnosis.md, and print what is wrong."""
-    for part, runs in {"calibration": CALIBRATION, "test": TEST}.items():
+    for part, runs in PARTS.items():
         judged = [judge(run) for run in runs if (CURVES / run.name / ENDING).is_file()]
         if not judged:
             continue

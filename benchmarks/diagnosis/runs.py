@@ -13,7 +13,7 @@ class Labelled:
     Attributes:
         name: of its folder and of its curves.
         overrides: of ``train.py``, without ``data.root``.
-        source: which of the real data sets it takes.
+        source: which of the real data sets it takes; ``shipped``: that of the project.
     """
 
     name: str
@@ -23,7 +23,8 @@ class Labelled:
     def command(self, data_root: Path, folder: Path) -> list[str]:
         """The arguments of ``train.py``."""
         places = {"mnist": data_root, "celeba": data_root / "celeba", "anime": data_root / "anime" / "faces"}
-        return [*self.overrides, f"data.root={places[self.source]}", f"hydra.run.dir={folder}", *PLAIN]
+        root = [f"data.root={places[self.source]}"] if self.source in places else []
+        return [*self.overrides, *root, f"hydra.run.dir={folder}", *PLAIN]
 
 
 # What takes time at a run's end, and is not looked at.
@@ -109,3 +110,22 @@ TEST = (
     _dcgan("default", "anime", 1, 800),
     _dcgan("latent_1", "anime", 1, 800, "model.generator.latent_dim=1"),
 )
+
+# What the project ships, with every default, but for the length that a CPU has time for: none of them is a failure.
+SHIPPED = (
+    Labelled("shipped_default", (), "shipped"),
+    *(_guide("stable", 8, seed, name="stable_shipped") for seed in (1, 2)),
+    Labelled("shipped_mlp_gan_mnist", ("experiment=mlp_gan_mnist", "trainer.fraction=0.2"), "mnist"),
+    Labelled("shipped_celeba_cpu", ("experiment=celeba_cpu",), "celeba"),
+    Labelled("shipped_dcgan_celeba", ("experiment=dcgan_celeba", "trainer.max_steps=220"), "celeba"),
+    Labelled("shipped_dcgan_anime", ("experiment=dcgan_anime", "trainer.max_steps=300"), "anime"),
+    *(
+        Labelled(
+            f"shipped_anime_ratio_{ratio}",
+            (f"experiment=anime_ratio_{ratio}", "data.batch_size=64", f"trainer.max_steps={steps}"),
+            "anime",
+        )
+        for ratio, steps in (("1_1", 300), ("1_5", 300), ("long", 600))
+    ),
+)
+PARTS = {"calibration": CALIBRATION, "test": TEST, "shipped": SHIPPED}

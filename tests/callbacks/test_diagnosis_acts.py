@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import re
+import signal
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import Callback
 
+from dcgan_lightning import rollback
 from dcgan_lightning.callbacks.diagnosis import Diagnosis
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoints import ROLES
@@ -230,6 +232,33 @@ def test_a_run_that_went_back_is_the_same_when_it_is_gone_on_from(command, shows
     assert (whole / "metrics.csv").read_text() == (end / "metrics.csv").read_text()
     assert history_of(whole) == history_of(end)
     assert (end / "checkpoints" / "good.ckpt").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["_put_aside", "prepared"])
+def test_a_signal_while_a_run_goes_back_leaves_one_that_goes_on_as_if_none_had_come(command, shows, monkeypatch, step):
+    shows(once(20))
+    options = (*QUICK, *ROLLBACK, "callbacks.grid.every=5", "trainer.max_steps=40")
+    whole = command.tiny(*options).folder
+    done = getattr(rollback, step)
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return done(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollback, step, signalled)
+        outcome = command.tiny(*options)
+    assert outcome.code == 143
+    stopped = newest(outcome, whole)
+    assert record_of(stopped)["status"] == "stopped"
+    assert numbers(stopped, "metrics.csv") == list(range(20))
+    outcome = command("train", f"ckpt_path={stopped}")
+    assert outcome.code == 0
+    end = newest(outcome, whole, stopped)
+    assert_same(last(whole)["state_dict"], last(end)["state_dict"])
+    assert (whole / "metrics.csv").read_text() == (end / "metrics.csv").read_text()
+    assert history_of(whole) == history_of(end)
 
 
 def test_the_number_of_rollbacks_is_bounded_and_the_way_on_has_the_lower_rates(command, shows):
