@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from dcgan_lightning import cli, precision, resuming, run_folder
+from dcgan_lightning import cli, precision, resuming, run_folder, run_record, run_words
 from dcgan_lightning.command_line import completed
 from dcgan_lightning.launch import own_command_for_other_ranks
 from dcgan_lightning.machine import keep_freed_memory, look_for_gpus_once
@@ -31,17 +31,17 @@ def train(cfg: DictConfig) -> None:
         if run.resumed is not None:
             resuming.refuse_finished(run.resumed, trainer, run.batches)
         why = precision.reason(cfg.trainer.precision, cfg.trainer.accelerator)
-        run_folder.opening_words(trainer, run.data, folder, why)
+        run_words.opening_words(trainer, run.data, folder, why)
         if run.resumed is not None:
             run_folder.take_over(run.resumed, run.record.record, trainer, run.data, folder)
-        with run_folder.recorded(trainer, run.data, folder, run.resumed) as now:
+        with run_record.recorded(trainer, run.data, folder, run.resumed) as now:
             while (back := fitted(trainer, run)) is not None:
                 run = gone_back(back, trainer, run, cfg, folder)
                 trainer = _trainer(cfg, run, purge_step=back.to + 1)
                 now.goes_back(trainer, back)
             if (diagnosis := judge(run)) is not None:
                 diagnosis.raise_if_given_up(trainer)
-        run_folder.closing_words(trainer, folder)
+        run_words.closing_words(trainer, folder)
 
 
 def _trainer(cfg: DictConfig, run: Prepared, **of_tensorboard: int) -> Trainer:

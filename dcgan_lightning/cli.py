@@ -20,7 +20,7 @@ from dcgan_lightning.checkpoint_io import FULL, NoSpaceError
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.finite import NonFiniteError
 from dcgan_lightning.messages import NotComposedError, message, not_composed
-from dcgan_lightning.run_folder import interrupted
+from dcgan_lightning.run_record import interrupted
 from dcgan_lightning.settings import CONF
 from dcgan_lightning.sweep import Sweep, is_cell
 from dcgan_lightning.unread import refuse_unread

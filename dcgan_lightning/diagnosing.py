@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from dcgan_lightning.diagnosis import FAILURES, Diagnosis, Span, diagnose, with_rolled_back
+from dcgan_lightning.course import FAILURES, Span
+from dcgan_lightning.diagnosis import Diagnosis, diagnose, with_rolled_back
 from dcgan_lightning.errors import Refusal, printable
 from dcgan_lightning.judged_tables import read_run, read_table
 from dcgan_lightning.losses import BCE

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dcgan_lightning.course import Columns
 from dcgan_lightning.curves import METRICS, SAMPLES, SCALARS
-from dcgan_lightning.diagnosis import Columns
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.symptoms import OF_IMAGES
 

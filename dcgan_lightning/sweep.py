@@ -18,7 +18,7 @@ from dcgan_lightning import report, sweep_table
 from dcgan_lightning.callbacks.report import write_or_warn
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.next_steps import shown
-from dcgan_lightning.run_folder import ended_as, in_words
+from dcgan_lightning.run_record import ended_as, in_words
 from dcgan_lightning.whole_files import written_whole
 
 CELLS = "cells.json"

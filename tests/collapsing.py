@@ -7,7 +7,7 @@ import train as train_verb
 from dcgan_lightning import cli
 from dcgan_lightning.callbacks.diagnosis import Diagnosis
 from dcgan_lightning.command_line import completed
-from dcgan_lightning.diagnosis import Course, Instant
+from dcgan_lightning.course import Course, Instant
 
 
 def show(course, iteration, window):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.diagnosis.page import judge, thresholds
 from benchmarks.diagnosis.runs import CALIBRATION, PARTS, SHIPPED, TEST
 from benchmarks.diagnosis.train import CURVES, ENDING
-from dcgan_lightning.diagnosis import FAILURES, Course, diagnose
+from dcgan_lightning.course import FAILURES, Course
+from dcgan_lightning.diagnosis import concluded, diagnose
 from dcgan_lightning.judged_tables import read_run
 
 LOG_2 = float(np.log(2))
@@ -188,7 +189,7 @@ def test_piece_by_piece_is_the_same_as_at_once(run, cuts):
         else:
             some = None
         course.extend({name: column[rows] for name, column in table.items()}, some)
-    assert course.diagnosis().record() == diagnose(table, samples, thresholds(), True).record()
+    assert concluded(course).record() == diagnose(table, samples, thresholds(), True).record()
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,7 +17,8 @@ from omegaconf import open_dict
 from dcgan_lightning import tables
 from dcgan_lightning.errors import Refusal
 from dcgan_lightning.precision import resolved
-from dcgan_lightning.run_folder import _claim, claimed, in_words, interrupted
+from dcgan_lightning.run_folder import _claim, claimed
+from dcgan_lightning.run_record import in_words, interrupted
 from dcgan_lightning.sweep import _unused
 from tests.conftest import TINY
 from tests.support import CONF, ROOT

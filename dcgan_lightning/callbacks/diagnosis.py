@@ -8,10 +8,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from dcgan_lightning.callbacks.failure import on_any_rank
 from dcgan_lightning.callbacks.scalars import Scalars
+from dcgan_lightning.course import Course, Span
 from dcgan_lightning.curves import METRICS, SAMPLES
 from dcgan_lightning.diagnosing import DIAGNOSIS, is_original, words, write
-from dcgan_lightning.diagnosis import Course, Span, with_rolled_back
 from dcgan_lightning.diagnosis import Diagnosis as Verdict
+from dcgan_lightning.diagnosis import concluded, with_rolled_back
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.finding import GOOD, flaw
 from dcgan_lightning.finite import NonFiniteError
@@ -144,7 +145,7 @@ class Diagnosis(Callback):
         to: int | None = None
         since = 0
         if trainer.is_global_zero:
-            (to, _), since = self._way_back(trainer), self._course.diagnosis(str(error)).since
+            (to, _), since = self._way_back(trainer), concluded(self._course, str(error)).since
         to, since = trainer.strategy.broadcast((to, since))
         return None if to is None else RolledBack("diverged", since, trainer.global_step, to)
 
@@ -197,7 +198,7 @@ class Diagnosis(Callback):
         return self._whole("")
 
     def _whole(self, failure: str) -> Verdict:
-        return with_rolled_back(self._course.diagnosis(failure), [Span.of_record(r) for r in self.rolled_back])
+        return with_rolled_back(concluded(self._course, failure), [Span.of_record(r) for r in self.rolled_back])
 
     def _conclude(self, trainer: Trainer, failure: str = "") -> None:
         if not trainer.is_global_zero or not hasattr(self, "_course"):

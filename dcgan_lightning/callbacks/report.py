@@ -12,7 +12,7 @@ from dcgan_lightning import next_steps, report
 class Report(Callback):
     """Writes ``report.html``; a callback so that it can be left out like the others.
 
-    It tells how the run ended, which no hook of a callback knows: :func:`dcgan_lightning.run_folder.recorded` calls
+    It tells how the run ended, which no hook of a callback knows: :func:`dcgan_lightning.run_record.recorded` calls
     :meth:`write` on rank 0, once that is in ``run.json``.
     """
 

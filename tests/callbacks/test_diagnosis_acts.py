@@ -18,9 +18,10 @@ from dcgan_lightning import rollback
 from dcgan_lightning.callbacks.diagnosis import Diagnosis
 from dcgan_lightning.callbacks.fid import FID
 from dcgan_lightning.checkpoints import ROLES
+from dcgan_lightning.course import Course, Instant, Span
 from dcgan_lightning.diagnosing import diagnosed
-from dcgan_lightning.diagnosis import Course, Instant, Span, with_rolled_back
 from dcgan_lightning.diagnosis import Diagnosis as Verdict
+from dcgan_lightning.diagnosis import with_rolled_back
 from dcgan_lightning.rollback import lower
 from dcgan_lightning.symptoms import Number
 from tests.conftest import TINY, assert_refused
@@ -376,14 +377,14 @@ def test_no_failure_reaches_back_behind_a_sound_state(shown):
     course, sound = Course(thresholds, True), []
     course._window = thresholds.window
     for number, verdict in enumerate(shown, 1):
-        course._seen = number * thresholds.window
-        course.instants.append(Instant(course._seen, verdict, {}))
-        course._let_hold(course._seen)
+        course.seen = number * thresholds.window
+        course.instants.append(Instant(course.seen, verdict, {}))
+        course._let_hold(course.seen)
         if (failure := course.failing(0)) is not None:
-            assert all(at <= failure.since for at in sound if at < course._seen)
+            assert all(at <= failure.since for at in sound if at < course.seen)
             assert not course.sound()
         if course.sound():
-            sound.append(course._seen)
+            sound.append(course.seen)
 
 
 @pytest.fixture
