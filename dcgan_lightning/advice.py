@@ -33,16 +33,20 @@ ADVICE = {
         "Slow G down, or let D keep up: a lower model.lr, or model.g_every=5 so that D is updated five times as often.",
         "Take an earlier checkpoint, from before it began, and go on with a lower learning rate: "
         "ckpt_path=<run folder> model.lr=1e-4.",
+        "If none of that helps, try another loss, such as Wasserstein's: loss= takes a class of your own.",
     ),
     "convergence_failure": (
         "D tells real from generated images without error, so that G gets no gradient to learn from. It rarely comes "
         "back by itself.",
-        "Lower the learning rate to 2e-4 and Adam's first beta to 0.5: model.lr=2e-4 "
-        "'model.optimizer_d.betas=[0.5,0.999]' 'model.optimizer_g.betas=[0.5,0.999]'.",
+        "Adam's defaults are too fast for a GAN; a rate of 2e-4 and a first beta of 0.5 are usual: model.lr=2e-4 "
+        "'model.optimizer_d.betas=[0.5,0.999]' 'model.optimizer_g.betas=[0.5,0.999]'. Where they are in use already, halve "
+        "the rate, or D's alone: model.optimizer_d.lr=1e-4.",
         "Weaken D: model.d_every=5 updates it in every fifth iteration, model.discriminator.width= makes it narrower, "
         "and a loss with smoothed labels (0.9 for real images) keeps it from being certain.",
         "If D is trained on real and generated images stacked into one batch, give each a batch of its own: "
         "model.d_rule._target_=dcgan_lightning.schedule.SeparateSteps.",
+        "Another loss, such as Wasserstein's or the hinge, still tells G something where D makes no mistake: loss= "
+        "takes a class of your own.",
     ),
     "generator_wins": (
         "D takes generated images for real, although they are not like them: it has nothing left to teach G.",
