@@ -39,8 +39,8 @@ ADVICE = {
         "D tells real from generated images without error, so that G gets no gradient to learn from. It rarely comes "
         "back by itself.",
         "Adam's defaults are too fast for a GAN; a rate of 2e-4 and a first beta of 0.5 are usual: model.lr=2e-4 "
-        "'model.optimizer_d.betas=[0.5,0.999]' 'model.optimizer_g.betas=[0.5,0.999]'. Where they are in use already, halve "
-        "the rate, or D's alone: model.optimizer_d.lr=1e-4.",
+        "'model.optimizer_d.betas=[0.5,0.999]' 'model.optimizer_g.betas=[0.5,0.999]'. Where they are in use already, "
+        "halve the rate, or D's alone: model.optimizer_d.lr=1e-4.",
         "Weaken D: model.d_every=5 updates it in every fifth iteration, model.discriminator.width= makes it narrower, "
         "and a loss with smoothed labels (0.9 for real images) keeps it from being certain.",
         "If D is trained on real and generated images stacked into one batch, give each a batch of its own: "
