@@ -1,4 +1,4 @@
-"""What breaks a GAN on purpose: networks changed in place where they get their initial weights, and wrong labels."""
+"""What breaks a GAN on purpose: networks changed in place as they get their weights, wrong labels; and another loss."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from dcgan_lightning.losses import BCE
 from dcgan_lightning.networks.init import dcgan_normal, keras_normal
@@ -68,6 +68,22 @@ class WrongLabels(BCE):
     def _labelled(self, logits: Tensor, label: float) -> Tensor:
         wrong = torch.rand(len(logits), generator=self._draws).to(logits.device) < self.share
         return binary_cross_entropy_with_logits(logits, (label - wrong.to(logits)).abs())
+
+
+class Hinge:
+    """The hinge loss: D is to say at least 1 to real images and at most -1 to fakes, G to have D say as much as it can.
+
+    Lim and Ye, "Geometric GAN", 2017; Miyato et al., "Spectral normalization", 2018, equations 16 and 17.
+    """
+
+    def d_real(self, real_logits: Tensor) -> Tensor:
+        return relu(1 - real_logits).mean()
+
+    def d_fake(self, fake_logits: Tensor) -> Tensor:
+        return relu(1 + fake_logits).mean()
+
+    def g(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.mean()
 
 
 class Ending(Callback):

@@ -44,7 +44,7 @@ def judge(run: Labelled) -> Judged:
     folder = CURVES / run.name
     came_to = json.loads((folder / ENDING).read_text())
     curves, samples = read_run(folder)
-    return Judged(run, came_to, diagnose(curves, samples, thresholds(), bce=True))
+    return Judged(run, came_to, diagnose(curves, samples, thresholds(), run.bce))
 
 
 def table(judged: Sequence[Judged]) -> Iterator[str]:

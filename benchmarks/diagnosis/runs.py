@@ -14,11 +14,13 @@ class Labelled:
         name: of its folder and of its curves.
         overrides: of ``train.py``, without ``data.root``.
         source: which of the real data sets it takes; ``shipped``: that of the project.
+        bce: whether its losses are judged as those of the original loss.
     """
 
     name: str
     overrides: tuple[str, ...]
     source: str
+    bce: bool = True
 
     def command(self, data_root: Path, folder: Path) -> list[str]:
         """The arguments of ``train.py``."""
@@ -45,7 +47,7 @@ def _guide(kind: str, digit: int, seed: int, *others: str, name: str = "") -> La
     return Labelled(f"guide_{name or kind}_digit{digit}_s{seed}", overrides, "mnist")
 
 
-def _dcgan(name: str, source: str, seed: int, steps: int, *others: str) -> Labelled:
+def _dcgan(name: str, source: str, seed: int, steps: int, *others: str, bce: bool = True) -> Labelled:
     data = {"mnist": "mnist", "celeba": "celeba", "anime": "image_folder"}[source]
     overrides = (
         "model=dcgan_small",
@@ -54,7 +56,7 @@ def _dcgan(name: str, source: str, seed: int, steps: int, *others: str) -> Label
         f"trainer.max_steps={steps}",
         f"seed={seed}",
     )
-    return Labelled(f"{source}_{name}_s{seed}", (*overrides, *others), source)
+    return Labelled(f"{source}_{name}_s{seed}", (*overrides, *others), source, bce)
 
 
 def kernels_of(size: int) -> tuple[str, ...]:
@@ -65,6 +67,7 @@ def wrong_labels(share: float) -> tuple[str, ...]:
     return f"loss._target_={HERE}.WrongLabels", f"+loss.share={share}", "+loss.seed=0"
 
 
+HINGE = (f"loss._target_={HERE}.Hinge",)
 ADAM = ("model.lr=1.0e-3", "model.optimizer_d.betas=[0.9,0.999]", "model.optimizer_g.betas=[0.9,0.999]")
 G_WINS = ("model.optimizer_d.lr=1.0e-7", "model.optimizer_g.lr=2.0e-3")
 
@@ -109,6 +112,9 @@ TEST = (
     _dcgan("adam", "celeba", 1, 800, *ADAM),
     _dcgan("default", "anime", 1, 800),
     _dcgan("latent_1", "anime", 1, 800, "model.generator.latent_dim=1"),
+    _dcgan("hinge", "mnist", 1, 800, *HINGE, bce=False),
+    _dcgan("hinge_latent_1", "mnist", 1, 800, *HINGE, "model.generator.latent_dim=1", bce=False),
+    _dcgan("hinge_lr_1e-7", "mnist", 1, 800, *HINGE, "model.lr=1.0e-7", bce=False),
 )
 
 # What the project ships, with every default, but for the length that a CPU has time for: none of them is a failure.

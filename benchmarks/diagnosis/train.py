@@ -57,7 +57,7 @@ def train(runs: Sequence[Labelled], data_root: Path, out: Path, jobs: int) -> It
 def keep(run: Labelled, out: Path) -> None:
     """Copy a run's tables to where they are committed, with fewer digits, and note what it came to."""
     (CURVES / run.name).mkdir(parents=True, exist_ok=True)
-    came_to = {name: value for name, value in ending(out / run.name)._asdict().items() if value == value}
+    came_to = {name: value for name, value in ending(out / run.name, run.bce)._asdict().items() if value == value}
     with written_whole(CURVES / run.name / ENDING) as path:
         path.write_text(json.dumps(came_to, indent=1) + "\n")
     for name in filter(lambda name: (out / run.name / name).is_file(), TABLES):  # some diverge before the first samples

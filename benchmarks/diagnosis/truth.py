@@ -48,8 +48,8 @@ class Ending(NamedTuple):
     gap: float = math.nan
 
 
-def ending(folder: Path) -> Ending:
-    """Read the end of a run that ended, well or not."""
+def ending(folder: Path, bce: bool) -> Ending:
+    """Read the end of a run that ended, well or not; without ``bce`` from its images alone."""
     if failure_of(folder):
         return Ending("diverged")
     curves = read_curves(folder)
@@ -58,17 +58,22 @@ def ending(folder: Path) -> Ending:
     same = repeats(fake, real)
     apart = gap(fake, real, mean_distance(real))
     loss_d = last["loss_d_real"] + last["loss_d_fake"]
-    truth = _truth(loss_d, last, same, apart)
+    truth = (_of_outputs(loss_d, last) if bce else None) or _of_images(loss_d if bce else None, same, apart)
     return Ending(truth, loss_d, last["loss_g"], last["acc_real"], last["acc_fake"], same, apart)
 
 
-def _truth(loss_d: float, last: dict[str, float], same: float, apart: float) -> str:
+def _of_outputs(loss_d: float, last: dict[str, float]) -> str | None:
     if loss_d < D_WINS[0] and min(last["acc_real"], last["acc_fake"]) >= D_WINS[1]:
         return "convergence_failure"
     if last["d_gz_after"] >= G_WINS[0] and last["acc_fake"] <= G_WINS[1]:
         return "generator_wins"
+    return None
+
+
+def _of_images(loss_d: float | None, same: float, apart: float) -> str:
+    """``loss_d`` [nats] tells what is stuck from what still learns; None where it is not the original loss's."""
     if apart >= UNLEARNT:
-        return "stuck" if abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2 else "warming_up"
+        return "stuck" if loss_d is None or abs(loss_d - 2 * math.log(2)) < NEAR_LOG_2 else "warming_up"
     if same >= REPEATS:
         return "mode_collapse"
     return "stable" if apart <= LEARNT else "warming_up"
