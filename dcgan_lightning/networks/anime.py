@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.activation import Tanh
 from dcgan_lightning.networks.convolution import Conv2d, ConvTranspose2d
 from dcgan_lightning.networks.dcgan import halving_layers, halvings, widths_of
 
@@ -46,7 +47,7 @@ class Generator(Network):
             # The third transposed convolution is the second of these; the listing leaves its bias in.
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), ConvTranspose2d(wide, narrow, 4, 2, 1, bias=i == 1)]
         layers += [nn.BatchNorm2d(width), nn.ReLU(True), ConvTranspose2d(width, channels, 5, 3, 1, bias=False)]
-        self.main = nn.Sequential(*layers, nn.Tanh())
+        self.main = nn.Sequential(*layers, Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent_dim) or (N, latent_dim, 1, 1) to (N, channels, H, W) in [-1, 1]."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides, weights_in_order
+from dcgan_lightning.networks.activation import Tanh
 from dcgan_lightning.networks.convolution import Conv2d, ConvTranspose2d
 
 
@@ -53,7 +54,7 @@ class Generator(Network):
             layers.append(ConvTranspose2d(width, width, 4, 2, 1))
             layers += _norm(width, batch_norm)
             layers.append(nn.LeakyReLU(0.2, True))
-        self.main = nn.Sequential(*layers, Conv2d(width, channels, 7, padding=3), nn.Tanh())
+        self.main = nn.Sequential(*layers, Conv2d(width, channels, 7, padding=3), Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent_dim) to (N, channels, H, W) in [-1, 1]."""

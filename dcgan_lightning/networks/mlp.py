@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dcgan_lightning.errors import Refusal, refuse_below
 from dcgan_lightning.networks import Network, sides
+from dcgan_lightning.networks.activation import Tanh
 
 EPS = 0.8  # of BatchNorm1d: the author passes 0.8 where eps is expected, surely meaning the momentum; kept
 
@@ -34,7 +35,7 @@ class Generator(Network):
         layers: list[nn.Module] = [nn.Linear(latent_dim, width), nn.LeakyReLU(0.2, True)]
         for narrow, wide in pairwise(width * 2**i for i in range(4)):
             layers += [nn.Linear(narrow, wide), nn.BatchNorm1d(wide, EPS), nn.LeakyReLU(0.2, True)]
-        self.model = nn.Sequential(*layers, nn.Linear(8 * width, channels * height * breadth), nn.Tanh())
+        self.model = nn.Sequential(*layers, nn.Linear(8 * width, channels * height * breadth), Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent_dim) to (N, channels, H, W) in [-1, 1]."""
