@@ -18,7 +18,7 @@ SOURCES = {
 
 ADVICE = {
     "warming_up": (
-        "Nothing is wrong so far, and nothing is proven: the images are not yet like the real ones.",
+        "Nothing is wrong so far, and nothing is proven yet.",
         "Train longer: trainer.max_steps=. If this verdict stays for thousands of iterations, look at the grids: a "
         "higher model.lr or more feature maps (model.generator.width=) may be what is missing.",
     ),

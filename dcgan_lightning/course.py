@@ -73,26 +73,28 @@ class Course:
         self._curves: dict[str, NDArray[np.float64]] = {}  # rows since the last instant
         self._samples: list[tuple[int, dict[str, float]]] = []  # (iterations done, what is known)
         self._spacing = self._window = 0  # iterations between two rows, and instants; 0: not known yet
+        self._ratio = 0  # iterations for an update of the network that has fewer of them; 0: not known yet
         self.seen = 0
         self.spoilt_since: int | None = None
 
     def extend(self, curves: Columns, samples: Columns | None) -> None:
         """Take rows of both that come after those before, and judge the instants that they complete."""
         for row, iteration in enumerate((samples or {}).get("iteration", ())):
-            known = {name: float(column[row]) for name, column in (samples or {}).items() if name != "iteration"}
-            self._samples.append((int(iteration), {n: value for n, value in known.items() if math.isfinite(value)}))
+            cells = {name: float(column[row]) for name, column in (samples or {}).items() if name != "iteration"}
+            if known := {name: value for name, value in cells.items() if math.isfinite(value)}:
+                self._samples.append((int(iteration), known))
         if not len(curves.get("iteration", ())):
             return
         before = self._curves or {name: column[:0] for name, column in curves.items()}
         self._curves = {name: np.concatenate([before[name], column]) for name, column in curves.items()}
         self.seen = int(self._curves["iteration"][-1]) + 1
         self._note_divergence(curves)
+        judged = 0  # rows
         for iteration in self._complete():
-            past = self._curves["iteration"] < iteration
-            window = {name: column[past] for name, column in self._curves.items()}
-            self._curves = {name: column[~past] for name, column in self._curves.items()}
-            if len(window["iteration"]):
-                self._judge(iteration, window)
+            end = int(np.searchsorted(self._curves["iteration"], iteration))
+            self._judge(iteration, {name: column[judged:end] for name, column in self._curves.items()})
+            judged = end
+        self._curves = {name: column[judged:] for name, column in self._curves.items()}
 
     @property
     def has_samples(self) -> bool:
@@ -116,7 +118,7 @@ class Course:
         if not self.instants or self.instants[-1].iteration != self.seen or self.spoilt_since is not None:
             return False
         recent = self._instants_after(self.seen - max(self._long(), 2 * self._window - 1))
-        judged = len(recent) > 1 and recent[0].iteration >= self.thresholds.warm_up
+        judged = len(recent) > 1 and recent[0].iteration >= self.thresholds.warm_up * self._ratio
         return judged and not any(instant.verdict in FAILURES for instant in recent)
 
     def _note_divergence(self, curves: Columns) -> None:
@@ -131,38 +133,34 @@ class Course:
             self.spoilt_since = int(curves["iteration"][fine[-1] + 1 if len(fine) else 0])
 
     def _complete(self) -> Iterator[int]:
-        """The instants up to which all rows are there."""
+        """The instants up to which all rows are there, and between which there are any."""
         iterations, least = self._curves["iteration"], self.thresholds.rows
         if not self._window:
             if len(iterations) < least:
                 return
             self._spacing = max(1, int(np.median(np.diff(iterations[:least])))) if least > 1 else 1
             self._window = max(self.thresholds.window, least * self._spacing)
-        first = int(iterations[0]) // self._window * self._window
-        newest = int(iterations[-1])
-        instant = max(first, self.instants[-1].iteration if self.instants else 0) + self._window
-        while newest + self._spacing >= instant:
+        newest, row = int(iterations[-1]), 0
+        while row < len(iterations):
+            instant = (int(iterations[row]) // self._window + 1) * self._window
+            if newest + self._spacing < instant:
+                break
             yield instant
-            instant += self._window
+            row = int(np.searchsorted(iterations, instant))
 
     def _judge(self, iteration: int, window: Columns) -> None:
+        self._ratio = self._ratio or _ratio(window)
         values = {name: m for name, column in window.items() if math.isfinite(m := _median(column))}
-        values |= self._of_samples(iteration) | {"iteration": float(iteration)}
+        values |= self._of_samples(iteration) | {"updates": iteration / self._ratio}
         verdict, evidence = shown_by(values, self.thresholds, self.bce)
-        if iteration < self.thresholds.warm_up:
-            verdict = "warming_up"
         self.instants.append(Instant(iteration, verdict, evidence))
         self._let_hold(iteration)
 
     def _of_samples(self, iteration: int) -> dict[str, float]:
-        """The newest sample statistics by then, and the gap in the middle of the run."""
-        newest = self._rows_by(iteration) - 1
-        if newest < 0:
-            return {}
-        earlier = range(self._rows_by(iteration / 2) - 1, -1, -1)
-        gaps = (self._samples[row][1]["gap"] for row in earlier if "gap" in self._samples[row][1])
-        half = next(gaps, None)
-        return self._samples[newest][1] | ({} if half is None else {"gap_before": half})
+        """The newest sample statistics by then, and those in the middle of the run so far, ``<name>_before``."""
+        newest, middle = self._rows_by(iteration), self._rows_by(iteration / 2)
+        now, before = (self._samples[rows - 1][1] if rows else {} for rows in (newest, middle))
+        return now | {f"{name}_before": value for name, value in before.items()}
 
     def _rows_by(self, iteration: float) -> int:
         """How many rows of sample statistics were there by then."""
@@ -174,7 +172,7 @@ class Course:
         if newest not in ("warming_up", now.verdict) and self._holds(newest, 0):
             first = next(i for i in self._instants_after(iteration - self._long()) if i.verdict == newest)
             self._turn_to(newest, first.iteration - self._window)
-        elif now.verdict in FAILURES and self._has_faded(now):
+        elif now.verdict != "warming_up" and self._has_faded(now):
             shown = [i.iteration for i in self._instants_after(now.since) if i.verdict == now.verdict]
             self._turn_to("warming_up", max(shown, default=now.since))
 
@@ -199,12 +197,19 @@ class Course:
     def _long(self) -> float:
         """For how many iterations a verdict has to have held by the newest instant."""
         t = self.thresholds
-        return min(max(t.hold * self.instants[-1].iteration, t.hold_least), t.hold_most)
+        return min(max(t.hold * self.instants[-1].iteration, t.hold_least * self._ratio), t.hold_most * self._ratio)
 
     def _turn_to(self, verdict: Verdict, since: int) -> None:
         since = max(since, self.history[-1].since)
         self.history[-1].until = since
         self.history.append(Span(verdict, since))
+
+
+def _ratio(window: Columns) -> int:
+    """Iterations for an update of the network that has fewer: the cells of its loss are empty in all others."""
+    losses = [window[name] for name in ("loss_d", "loss_d_real", "loss_g") if name in window]
+    known = [int((~np.isnan(loss)).sum()) for loss in losses]
+    return max([1, *(round(len(window["iteration"]) / count) for count in known if count)])
 
 
 def _median(column: NDArray[np.float64]) -> float:

@@ -1,13 +1,15 @@
 """The verdict on a run that is over, or on anybody's curves: tables read, judged, and written down beside them."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from dcgan_lightning.course import FAILURES, Span
+from dcgan_lightning.course import FAILURES, Columns, Span
+from dcgan_lightning.curves import METRICS, SCALARS
 from dcgan_lightning.diagnosis import Diagnosis, diagnose, with_rolled_back
 from dcgan_lightning.errors import Refusal, printable
 from dcgan_lightning.judged_tables import read_run, read_table
@@ -17,7 +19,6 @@ from dcgan_lightning.untrusted import local
 from dcgan_lightning.whole_files import written_whole
 
 DIAGNOSIS = "diagnosis.json"
-THRESHOLD = re.compile(r"diagnosis\.\w+=[\d.e+-]+")  # an override with a number
 
 
 def diagnosed(run: str | None, columns: Mapping[str, str] | None, bce: bool | None, diagnosis: Thresholds) -> Diagnosis:
@@ -26,7 +27,8 @@ def diagnosed(run: str | None, columns: Mapping[str, str] | None, bce: bool | No
     Args:
         run: a run folder, or a CSV file with a header and a row for each iteration logged.
         columns: for a CSV file with other names: theirs to ours, or ours to theirs.
-        bce: whether its losses are the original GAN's; None: what the run's config says, and yes for a file.
+        bce: whether its losses are the original GAN's; None: what the run's config says, and for a file yes, unless one
+            is negative.
         diagnosis: what verdicts turn on.
 
     Raises:
@@ -38,6 +40,8 @@ def diagnosed(run: str | None, columns: Mapping[str, str] | None, bce: bool | No
     place = local("run", run)
     if not place.exists():
         raise Refusal("run", run, "there is no such folder or file", example)
+    if place.name == METRICS and (place.parent / "run.json").is_file():
+        place = place.parent
     if place.is_dir():
         if columns:
             raise Refusal("columns", dict(columns), "a run folder has our names", "leave it out, or give a CSV file")
@@ -49,13 +53,17 @@ def diagnosed(run: str | None, columns: Mapping[str, str] | None, bce: bool | No
         curves = {name: column for name, column in table.items() if name not in OF_IMAGES}
         of_images = {name: column for name, column in table.items() if name in OF_IMAGES}
         samples = {"iteration": table["iteration"] + 1, **of_images} if of_images else None
-        bce, failure = bce is not False, ""
+        bce, failure = _may_be_bce(table) if bce is None else bce, ""
     found = diagnose(curves, samples, diagnosis, bce, failure)
     target = (place if place.is_dir() else place.parent) / DIAGNOSIS
     if place.is_dir():
         found = with_rolled_back(found, rolled_back(target))
-    write(found, target)
     print("\n".join(words(found)))
+    try:
+        write(found, target)
+    except OSError as error:
+        problem = f"{DIAGNOSIS} cannot be written beside it: {error.strerror or error}"
+        raise Refusal("run", run, problem, "copy it to a folder of your own for that") from error
     print(f"wrote     {target}")
     return found
 
@@ -116,6 +124,13 @@ def failure_of(folder: Path) -> str:
     return error if isinstance(error, str) and error.startswith("NonFinite") else ""
 
 
+def _may_be_bce(table: Columns) -> bool:
+    """Cross-entropies are not negative."""
+    return not any(
+        (table[name] < 0).any() for name in ("loss_d", "loss_d_real", "loss_d_fake", "loss_g") if name in table
+    )
+
+
 def _is_bce(folder: Path) -> bool:
     """Whether the run's config names the original loss; yes where it says nothing."""
     try:
@@ -129,14 +144,28 @@ def _is_bce(folder: Path) -> bool:
 
 
 def as_told(arguments: list[str]) -> list[str]:
-    """A command line that judges a run, with the thresholds that the run was told before those that are typed."""
+    """A command line that judges a run, with the thresholds of the run's config before those that are typed."""
     run = next((word.partition("=")[2].strip("'\"") for word in arguments if word.startswith("run=")), "")
     try:
-        told = yaml.safe_load((Path(run) / ".hydra" / "overrides.yaml").read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        config = yaml.safe_load((Path(run) / ".hydra" / "config.yaml").read_text())
+        told = list(_numbers(config["diagnosis"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return arguments
-    plain = (
-        [word for word in told if isinstance(word, str) and THRESHOLD.fullmatch(word)] if isinstance(told, list) else []
-    )
     flags = [word for word in arguments if word.startswith("-")]
-    return [*flags, *plain, *(word for word in arguments if not word.startswith("-"))]
+    return [*flags, *told, *(word for word in arguments if not word.startswith("-"))]
+
+
+def _numbers(node: Mapping[str, Any]) -> Iterator[str]:
+    """Overrides that give thresholds the values that they have in a config; nothing but numbers is taken from it."""
+    for field in fields(Thresholds):
+        value = node.get(field.name)
+        if _is_number(value):
+            yield f"diagnosis.{field.name}={value!r}"
+    healthy = node.get("healthy")
+    for name, ends in healthy.items() if isinstance(healthy, dict) else ():
+        if name in SCALARS and isinstance(ends, list) and all(map(_is_number, ends)):
+            yield f"++diagnosis.healthy.{name}={ends}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15

@@ -16,7 +16,7 @@ class Diagnosis:
     Attributes:
         verdict: the newest that held.
         since: iterations done when it began to hold.
-        judged_at: iterations done at the newest instant.
+        judged_at: iterations done in the newest row.
         evidence: the numbers that it turned on, those of the newest instant that showed it.
         history: all verdicts that held, the newest last.
         not_judged: what could not be, and why.
@@ -74,7 +74,8 @@ def concluded(course: Course, failure: str = "") -> Diagnosis:
     if failure or course.spoilt_since is not None:
         since = course.seen if course.spoilt_since is None else course.spoilt_since
         now = Span("diverged", since, also={"failure": failure} if failure else {})
-        history = [*history[:-1], replace(history[-1], until=since), now]
+        *before, last = [span for span in history if span.since < since] or history[:1]
+        history = [*before, replace(last, until=since), now]
         words = "iterations at the end in which a number is not finite"
         evidence = {"not_finite": Number(max(1, course.seen - since), 0, "above", words)}
     reasons = []

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from dcgan_lightning.errors import Refusal, refuse_below
+
 Verdict = Literal["warming_up", "stable", "mode_collapse", "convergence_failure", "generator_wins", "diverged", "stuck"]
 Values = Mapping[str, float]  # what is known, by name
 
@@ -16,9 +18,9 @@ class Thresholds:
     Args:
         window: iterations between two instants, of which medians are taken.
         rows: that a window has at least; where curves have fewer rows, windows are longer.
-        warm_up: iterations before which only ``diverged`` is said.
+        warm_up: updates of each network before which only ``diverged`` is said.
         hold: part of the iterations so far for which a verdict has to have held to be the run's.
-        hold_least, hold_most: iterations between which that lies.
+        hold_least, hold_most: updates of each network between which that lies.
         agreeing: part of the instants meanwhile that have to agree.
         d_wins_loss: nats; D's losses on real and on fake images together, below which it wins.
         d_wins_accuracy: of D on real and on fake images, above which it wins.
@@ -28,13 +30,15 @@ class Thresholds:
         collapse_diversity: of samples as a part of real images', below which they have collapsed.
         collapse_repeats: distance to the nearest other sample in parts of the mean distance, beside the same of real
             images, likewise.
+        collapse_growth: by which that has grown over the second half of a run, up to which it stays.
         collapse_entropy: nats that the entropy of the samples' classes lacks of real images', likewise above.
         collapse_gap: between samples and real images, up to which there are images that may repeat themselves.
         learnt_gap: between samples and real images, up to which G has learnt something.
         stuck_gap: from which on it has learnt nothing.
         stuck_change: part by which the gap has shrunk over the second half of a run, below which it is stuck.
         stuck_loss: nats between D's losses and 2 log 2, up to which it tells nothing.
-        unmoved_from: iterations from which on that is asked: many a healthy run begins slowly.
+        settled_from: updates of each network from which on images are said to collapse, or to stay as they are: many a
+            healthy run begins slowly, and with few kinds of images.
         healthy: ranges of curves by column, as in ``{"loss_g": [0.4, 4]}``: what figures shade, and what curves without
             samples are held against.
     """
@@ -53,14 +57,26 @@ class Thresholds:
     g_wins_accuracy: float
     collapse_diversity: float
     collapse_repeats: float
+    collapse_growth: float
     collapse_entropy: float
     collapse_gap: float
     learnt_gap: float
     stuck_gap: float
     stuck_change: float
     stuck_loss: float
-    unmoved_from: int
+    settled_from: int
     healthy: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        least = {"window": self.window, "rows": self.rows, "hold_least": self.hold_least, "hold_most": self.hold_most}
+        refuse_below(1, **{f"diagnosis__{name}": value for name, value in least.items()})
+        for name, value in (("hold", self.hold), ("agreeing", self.agreeing)):
+            if not 0 < value <= 1:
+                raise Refusal(f"diagnosis.{name}", value, "is a part, above 0 and at most 1", f"diagnosis.{name}=0.5")
+        for name, ends in self.healthy.items():
+            if len(ends) != 2 or not ends[0] < ends[1]:
+                option = f"diagnosis.healthy.{name}"
+                raise Refusal(option, ends, "is no range: two numbers, the lower first", f"{option}=[0.2,1.5]")
 
 
 class Number(NamedTuple):
@@ -83,20 +99,22 @@ def shown_by(values: Values, thresholds: Thresholds, bce: bool) -> tuple[Verdict
     """The verdict that the numbers of a moment stand for, and those that it turned on.
 
     Args:
-        values: medians of the curves' columns over a window, a row of sample statistics, ``gap_before``, the gap in the
-            middle of the run so far, and ``iteration``, how many are done.
+        values: medians of the curves' columns over a window, a row of sample statistics and, as ``<name>_before``, that
+            in the middle of the run so far, and ``updates`` of the network that has fewer.
         thresholds: what is turned on.
         bce: whether losses, accuracies and D's outputs are those of the original loss, and may be judged.
     """
-    under_any_loss = (*OF_IMAGES, "gap_before", "iteration")
+    under_any_loss = {*OF_IMAGES, *(f"{name}_before" for name in OF_IMAGES), "updates"}
     judged = values if bce else {name: value for name, value in values.items() if name in under_any_loss}
-    for verdict, rule in RULES:
+    for verdict, rule in RULES if values["updates"] >= thresholds.warm_up else ():
         evidence = rule(judged, thresholds)
         if evidence and all(number.holds for number in evidence.values()):
             return verdict, evidence
-    return "warming_up", _gap(judged, "below", thresholds.learnt_gap)
+    lacking = {name: number for name, number in _stable(judged, thresholds).items() if not number.holds}
+    return "warming_up", lacking
 
 
+REPEATS = "distance to the nearest other sample in parts of the mean distance, beside that of real images"
 OF_IMAGES = ("diversity", "diversity_real", "nearest", "nearest_real", "gap", "entropy", "entropy_real")
 
 
@@ -141,13 +159,22 @@ def _repeated(values: Values, thresholds: Thresholds) -> Evidence:
 
     Untrained generators make images that are all alike, too, but as far from each other as from the nearest.
     """
-    if not {"nearest", "nearest_real", "diversity", "diversity_real"} <= set(values):
+    repeats, before = _repeats(values, ""), _repeats(values, "_before")
+    if repeats is None or values["updates"] < thresholds.settled_from:
         return {}
-    own, real = (_part(values[f"nearest{kind}"], values[f"diversity{kind}"]) for kind in ("", "_real"))
-    words = "distance to the nearest other sample in parts of the mean distance, beside that of real images"
-    return {"repeats": Number(_part(own, real), thresholds.collapse_repeats, "below", words)} | _formed(
-        values, thresholds
-    )
+    evidence: Evidence = {"repeats": Number(repeats, thresholds.collapse_repeats, "below", REPEATS)}
+    if before is not None:
+        words = "by which that has grown over half of the run"
+        evidence["repeats_grown"] = Number(repeats - before, thresholds.collapse_growth, "below", words)
+    return evidence | _formed(values, thresholds)
+
+
+def _repeats(values: Values, when: str) -> float | None:
+    names = [f"{name}{when}" for name in ("nearest", "diversity", "nearest_real", "diversity_real")]
+    if not set(names) <= set(values) or not all(values[name] for name in names[2:]):
+        return None
+    nearest, diversity, nearest_real, diversity_real = (values[name] for name in names)
+    return _part(_part(nearest, diversity), _part(nearest_real, diversity_real))
 
 
 def _stuck(values: Values, thresholds: Thresholds) -> Evidence:
@@ -188,7 +215,7 @@ def _formed(values: Values, thresholds: Thresholds) -> Evidence:
 
 
 def _unmoved(values: Values, thresholds: Thresholds) -> Evidence:
-    if values.get("gap_before", 0) <= 0 or "gap" not in values or values["iteration"] < thresholds.unmoved_from:
+    if values.get("gap_before", 0) <= 0 or "gap" not in values or values["updates"] < thresholds.settled_from:
         return {}
     shrunk = 1 - values["gap"] / values["gap_before"]
     words = "part by which the gap to real images has shrunk over half of the run"
@@ -201,8 +228,12 @@ def _part(one: float, of: float) -> float:
 
 def _stable(values: Values, thresholds: Thresholds) -> Evidence:
     if "gap" in values:
-        return _gap(values, "below", thresholds.learnt_gap)
-    evidence: Evidence = {}
+        evidence = _gap(values, "below", thresholds.learnt_gap)
+        repeats = _repeats(values, "")
+        if repeats is not None:
+            evidence["repeats"] = Number(repeats, thresholds.collapse_repeats, "above", REPEATS)
+        return evidence
+    evidence = {}
     for name, (least, most) in thresholds.healthy.items():
         if name in values:
             nearer = least if abs(values[name] - least) < abs(values[name] - most) else most

@@ -17,7 +17,6 @@ from dcgan_lightning.diagnosis import concluded, diagnose
 from dcgan_lightning.judged_tables import read_run
 
 LOG_2 = float(np.log(2))
-MISJUDGED = {"mnist_d_every_5_s0": "one blurred digit, which is still changing, so that it is not called collapsed yet"}
 names = pytest.mark.parametrize("run", CALIBRATION, ids=lambda run: run.name)
 
 
@@ -78,9 +77,7 @@ def test_all_labelled_runs_are_kept_once():
 
 
 @names
-def test_the_verdict_on_a_recorded_run_is_its_truth(run, request):
-    if run.name in MISJUDGED:
-        request.applymarker(pytest.mark.xfail(reason=MISJUDGED[run.name], strict=True))
+def test_the_verdict_on_a_recorded_run_is_its_truth(run):
     judged = judge(run)
     assert judged.diagnosis.verdict == judged.ending["truth"]
 

@@ -33,10 +33,10 @@ class Judged(NamedTuple):
 
 
 @cache
-def thresholds() -> Thresholds:
+def thresholds(*overrides: str) -> Thresholds:
     """Those of conf/."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return instantiate(compose("diagnose").diagnosis)
+        return instantiate(compose("train", list(overrides)).diagnosis)
 
 
 def judge(run: Labelled) -> Judged:
@@ -44,7 +44,8 @@ def judge(run: Labelled) -> Judged:
     folder = CURVES / run.name
     came_to = json.loads((folder / ENDING).read_text())
     curves, samples = read_run(folder)
-    return Judged(run, came_to, diagnose(curves, samples, thresholds(), run.bce))
+    own = thresholds(*(word for word in run.overrides if word.startswith("experiment=")))
+    return Judged(run, came_to, diagnose(curves, samples, own, run.bce))
 
 
 def table(judged: Sequence[Judged]) -> Iterator[str]:

@@ -24,6 +24,7 @@ REPEATED = 0.5  # of real images' median distance to the nearest other: nearer o
 REPEATS = 0.5  # part of the images from which on a run has collapsed
 LEARNT = 0.1  # gap of pixels up to which images are like the real ones
 UNLEARNT = 0.3  # and from which on they are nothing like them
+FEW = 200  # updates of one of the networks, below which a run has only begun; what is trained at D:G 5:1 begins slowly
 NEAR_LOG_2 = 0.15  # nats between D's losses together and 2 log 2, up to which it tells nothing
 
 
@@ -58,6 +59,8 @@ def ending(folder: Path, bce: bool) -> Ending:
     same = repeats(fake, real)
     apart = gap(fake, real, mean_distance(real))
     loss_d = last["loss_d_real"] + last["loss_d_fake"]
+    if min(int(np.isfinite(curves[name]).sum()) for name in ("loss_d_real", "loss_g")) < FEW:
+        return Ending("warming_up", loss_d, last["loss_g"], last["acc_real"], last["acc_fake"], same, apart)
     truth = (_of_outputs(loss_d, last) if bce else None) or _of_images(loss_d if bce else None, same, apart)
     return Ending(truth, loss_d, last["loss_g"], last["acc_real"], last["acc_fake"], same, apart)
 
