@@ -73,7 +73,7 @@ class Course:
         self._curves: dict[str, NDArray[np.float64]] = {}  # rows since the last instant
         self._samples: list[tuple[int, dict[str, float]]] = []  # (iterations done, what is known)
         self._spacing = self._window = 0  # iterations between two rows, and instants; 0: not known yet
-        self._ratio = 0  # iterations for an update of the network that has fewer of them; 0: not known yet
+        self._ratio = 1  # iterations for an update of the network that has fewer of them
         self.seen = 0
         self.spoilt_since: int | None = None
 
@@ -149,7 +149,8 @@ class Course:
             row = int(np.searchsorted(iterations, instant))
 
     def _judge(self, iteration: int, window: Columns) -> None:
-        self._ratio = self._ratio or _ratio(window)
+        if not self.instants:
+            self._ratio = _ratio(window)
         values = {name: m for name, column in window.items() if math.isfinite(m := _median(column))}
         values |= self._of_samples(iteration) | {"updates": iteration / self._ratio}
         verdict, evidence = shown_by(values, self.thresholds, self.bce)
@@ -207,9 +208,11 @@ class Course:
 
 def _ratio(window: Columns) -> int:
     """Iterations for an update of the network that has fewer: the cells of its loss are empty in all others."""
-    losses = [window[name] for name in ("loss_d", "loss_d_real", "loss_g") if name in window]
-    known = [int((~np.isnan(loss)).sum()) for loss in losses]
-    return max([1, *(round(len(window["iteration"]) / count) for count in known if count)])
+    counts = []
+    for losses in (("loss_d", "loss_d_real", "loss_d_fake"), ("loss_g",)):
+        known = [~np.isnan(window[name]) for name in losses if name in window]
+        counts += [int(np.any(known, axis=0).sum())] if known else []
+    return max([1, *(round(len(window["iteration"]) / count) for count in counts if count)])
 
 
 def _median(column: NDArray[np.float64]) -> float:

@@ -1,13 +1,24 @@
 """diagnose.py: a run gets the verdict that it got while it trained; anybody's CSV gets one, too."""
 
+import functools
 import json
 
 import pytest
+from hydra.utils import instantiate
 
+from dcgan_lightning import diagnosing
+from dcgan_lightning.diagnosing import diagnosed
+from dcgan_lightning.errors import Refusal
 from tests.conftest import assert_refused
+from tests.support import composed
 
 SOON = ("diagnosis.window=2", "diagnosis.rows=1", "diagnosis.warm_up=2", "diagnosis.hold_least=4", "diagnosis.hold=0.1")
 FAILS = ("diagnosis.d_wins_loss=100", "diagnosis.d_wins_accuracy=-1", "diagnosis.learnt_gap=-2")
+
+
+@functools.cache
+def thresholds():
+    return instantiate(composed().diagnosis)
 
 
 def table(folder, header, rows):
@@ -72,6 +83,72 @@ def test_a_row_that_was_being_written_is_left_out(command, tmp_path):
     assert "judged after 400" in command("diagnose", f"run={file}").out
 
 
+def judged(file, **columns):
+    return diagnosed(str(file), columns, None, thresholds())
+
+
+WINS = [f"{at};0.001;9;100;100" for at in range(450)]
+
+
+@pytest.mark.parametrize(("separator", "beginning", "end"), [(",", "\ufeff", "\n\n"), (";", "", "\n"), ("\t", "", "")])
+def test_a_table_as_spreadsheets_and_loops_leave_it(tmp_path, separator, beginning, end):
+    text = "\n".join(["iteration;loss_d;loss_g;acc_real;acc_fake", *WINS])
+    (file := tmp_path / "losses.csv").write_text(beginning + text.replace(";", separator) + end, encoding="utf-8")
+    found = judged(file)
+    assert (found.verdict, found.judged_at) == ("convergence_failure", 450)
+    assert found.evidence["acc_real"].value == 1  # of percentages
+
+
+def test_a_column_that_is_named_comes_before_one_that_is_called_so(tmp_path):
+    file = table(tmp_path, "D,loss_d,loss_g", ["0.001,0.7,9"] * 450)
+    assert judged(file, D="loss_d").evidence["loss_d"].value == 0.001
+
+
+def test_negative_losses_are_not_those_of_the_original_loss(tmp_path):
+    found = judged(table(tmp_path, "loss_d,loss_g", ["-3.1,-2.5"] * 450))
+    assert found.verdict == "warming_up"
+    assert "the loss is not that of the original GAN" in " ".join(found.not_judged)
+
+
+def test_a_runs_own_table_is_judged_as_its_folder(tmp_path):
+    table(tmp_path, "iteration,loss_d,loss_g", [f"{at},0.7,0.8" for at in range(450)]).rename(tmp_path / "metrics.csv")
+    (tmp_path / "run.json").write_text('{"error": "NonFiniteError: a weight"}')
+    assert judged(tmp_path / "metrics.csv").verdict == "diverged"
+
+
+@pytest.mark.parametrize("samples", ["", "iteration,gap\n", "iteration,gap\n50,0.1\n100,0.9e-"])
+def test_a_table_that_was_being_written_when_the_run_was_killed_is_judged_as_far_as_it_goes(tmp_path, samples):
+    (tmp_path / "metrics.csv").write_text("iteration,loss_d\n" + "".join(f"{at},1.2\n" for at in range(200)) + "200,1.")
+    (tmp_path / "samples.csv").write_text(samples)
+    assert judged(tmp_path).judged_at == 200
+
+
+def test_where_nothing_can_be_written_the_verdict_is_said(tmp_path, capsys, monkeypatch):
+    file = table(tmp_path, "loss_d,loss_g", ["0.7,0.8"] * 450)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(diagnosing, "write", full)
+    with pytest.raises(Refusal, match="No space left"):
+        judged(file)
+    assert "verdict   stable" in capsys.readouterr().out
+
+
+def test_one_row_far_away_is_not_waited_for(tmp_path):
+    rows = [f"{at},1.2,0.8" for at in [*range(2_000), 10**15]]
+    assert judged(table(tmp_path, "iteration,loss_d,loss_g", rows)).verdict == "stable"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["window=0", "rows=0", "hold=0", "agreeing=7", "hold_most=0", "healthy.loss_d=[1]", "healthy.loss_g=[2,1]"],
+)
+def test_thresholds_that_cannot_work_are_refused(command, tmp_path, option):
+    file = table(tmp_path / "theirs", "loss_d", ["1.2"])
+    assert_refused(command("diagnose", f"run={file}", f"diagnosis.{option}"), f"diagnosis.{option.partition('=')[0]}")
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "arguments", "words"),
     [
@@ -81,6 +158,9 @@ def test_a_row_that_was_being_written_is_left_out(command, tmp_path):
         ("loss_d,loss_g", ["1,2"], ("columns={D:loss_d}",), ("no column 'D'",)),
         ("D,G", ["1,2"], ("columns={D:loss_x}",), ("'loss_x' is none",)),
         ("iteration,loss_d", [",2"], (), ("no iteration",)),
+        ("loss_d,acc_real", ["1,300"], (), ("acc_real", "300")),
+        ("loss_d,d_x", ["1,60"], (), ("d_x", "60")),
+        ("loss_d,loss_d", ["1,2"], (), ("more than one column", "loss_d")),
     ],
 )
 def test_what_cannot_be_judged_is_refused(command, tmp_path, header, rows, arguments, words):

@@ -157,6 +157,40 @@ def test_a_run_that_recovers_is_said_to_have_recovered():
     assert found.history[1].until == found.since >= 300
 
 
+def test_what_was_stable_and_is_so_no_longer_is_not_called_so():
+    gaps = np.where(np.arange(50, 5001, 50) <= 500, 0.1, 0.45)
+    samples = sampled(5000, **VARIED) | {"gap": gaps}
+    found = verdict(curves(5000, **HEALTHY), samples)
+    assert [span.verdict for span in found.history] == ["warming_up", "stable", "warming_up"]
+    assert found.history[1].until == found.since < 1000
+    assert found.evidence["gap"].value == 0.45
+    assert not found.evidence["gap"].holds
+
+
+def test_a_network_that_is_rarely_updated_has_its_time():
+    often = curves(600, **D_WINS)
+    rarely = often | {"loss_g": np.where(np.arange(600) % 5, np.nan, often["loss_g"])}
+    assert verdict(often, sampled(600, **UNLIKE)).verdict == "convergence_failure"
+    assert verdict(rarely, sampled(600, **UNLIKE)).verdict == "warming_up"
+    both = {name: np.repeat(column, 5) for name, column in rarely.items()} | {"iteration": np.arange(3000.0)}
+    assert verdict(both, sampled(3000, **UNLIKE)).verdict == "convergence_failure"
+
+
+def test_images_that_repeat_themselves_less_and_less_are_no_collapse():
+    at = np.arange(50, 451, 50.0)
+    fewer = sampled(450, **REPEATED) | {"nearest": 0.014 * at}
+    assert verdict(curves(450, **HEALTHY), fewer).verdict == "warming_up"
+    assert verdict(curves(450, **HEALTHY), sampled(450, **REPEATED)).verdict == "mode_collapse"
+
+
+def test_a_loss_that_was_never_finite_leaves_no_verdict_before():
+    found = verdict(curves(300, **HEALTHY | {"loss_g": np.inf}), sampled(300, **VARIED))
+    assert [(span.verdict, span.since, span.until) for span in found.history] == [
+        ("warming_up", 0, 0),
+        ("diverged", 0, None),
+    ]
+
+
 def test_of_another_loss_only_the_images_are_judged():
     critic = curves(450, loss_d=-3.0, loss_g=40.0, acc_real=1, acc_fake=1, d_gz_after=1e-9)
     for samples, expected in ((VARIED, "stable"), (REPEATED, "mode_collapse"), (UNLIKE, "stuck")):
