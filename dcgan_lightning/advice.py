@@ -23,8 +23,8 @@ ADVICE = {
         "higher model.lr or more feature maps (model.generator.width=) may be what is missing.",
     ),
     "stable": (
-        "Go on, and choose the checkpoint by FID (checkpoints/best.ckpt), not by the losses: they say who is ahead, "
-        "not how good the images are.",
+        "Go on, and choose the checkpoint by FID (checkpoints/best.ckpt, where FIDs are measured), not by the losses: "
+        "they say who is ahead, not how good the images are.",
         "Losses near 0.69 and accuracies around 50% are no fault: D cannot tell your images from real ones.",
     ),
     "mode_collapse": (

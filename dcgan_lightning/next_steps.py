@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from dcgan_lightning.settings import RATES, WEIGHTS
+from dcgan_lightning.settings import RATES, WEIGHTS, in_hydra
 
 ROLLED_BACK = "rolled_back"  # folder in a run's, one for each time that it went back
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs", "trainer.fraction")
@@ -20,24 +20,29 @@ def shown(folder: Path) -> str:
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
+def option(name: str, folder: Path) -> str:
+    """An override with a folder for its value, quoted for Hydra where its grammar needs that."""
+    return f"{name}={in_hydra(shown(folder))}"
+
+
 def curves(folder: Path) -> list[str]:
     """TensorBoard on the run."""
     return ["tensorboard", "--logdir", shown(folder)]
 
 
 def sample(folder: Path) -> list[str]:
-    """64 images from the run's last checkpoint."""
-    return ["python", "generate.py", f"ckpt_path={shown(folder)}", "n=64", "seed=0"]
+    """64 images from the run's best checkpoint, or the newest where there is no best."""
+    return ["python", "generate.py", option("ckpt_path", folder), "n=64", "seed=0"]
 
 
 def rebuild(folder: Path) -> list[str]:
     """All that a run or a sweep leaves at its end."""
-    return ["python", "rebuild.py", f"run={shown(folder)}"]
+    return ["python", "rebuild.py", option("run", folder)]
 
 
 def diagnose(folder: Path) -> list[str]:
     """The verdict on the run, from its curves."""
-    return ["python", "diagnose.py", f"run={shown(folder)}"]
+    return ["python", "diagnose.py", option("run", folder)]
 
 
 def repeat(folder: Path) -> list[str]:
@@ -51,7 +56,7 @@ def finish(folder: Path) -> list[str]:
         return repeat(folder)
     rates = _lowered(folder)
     kept = overrides(folder, "ckpt_path", *WEIGHTS, *(option for option in RATES if rates))
-    return ["python", "train.py", f"ckpt_path={shown(folder)}", *kept, *rates]
+    return ["python", "train.py", option("ckpt_path", folder), *kept, *rates]
 
 
 def lengthen(folder: Path, max_steps: int) -> list[str]:
@@ -62,7 +67,7 @@ def lengthen(folder: Path, max_steps: int) -> list[str]:
     # What an experiment sets would end the run earlier.
     freed = [] if length.get("max_epochs") is None else ["trainer.max_epochs=null"]
     freed += [] if length.get("fraction", 1) == 1 else ["trainer.fraction=1"]
-    return ["python", "train.py", f"ckpt_path={shown(folder)}", *kept, f"trainer.max_steps={max_steps}", *freed]
+    return ["python", "train.py", option("ckpt_path", folder), *kept, f"trainer.max_steps={max_steps}", *freed]
 
 
 def overrides(folder: Path, *but: str) -> list[str]:

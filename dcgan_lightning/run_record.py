@@ -63,8 +63,9 @@ def recorded(
     What is refused leaves none.
 
     ``iterations`` and ``epochs`` count from the very first iteration, ``first_iteration`` is where this run began;
-    ``seconds`` and ``images_per_s`` are those of this run alone, with all that it did besides training. What
-    :mod:`dcgan_lightning.surroundings` knows stands there too. The report comes last, since it tells of the end.
+    ``trained_iterations`` (those taken back included), ``seconds`` and ``images_per_s`` are those of this run alone,
+    with all that it did besides training. What :mod:`dcgan_lightning.surroundings` knows stands there too. The report
+    comes last, since it tells of the end.
 
     Whoever has the run go back says so to what this yields.
     """
@@ -115,6 +116,7 @@ def _lengths(now: UnderWay, data: ImageDataModule, seconds: float) -> dict[str, 
     return {
         "first_iteration": first,
         "iterations": done,
+        "trained_iterations": trained,
         "epochs": round(done / an_epoch, 4),
         "planned_iterations": planned if (planned := total_iterations(trainer)) < sys.maxsize else None,
         "iterations_per_epoch": int(an_epoch) if math.isfinite(an_epoch) else None,

@@ -158,6 +158,7 @@ def test_a_run_leaves_its_lengths_and_times(trained):
         "error": None,
         "first_iteration": 0,
         "iterations": 12,
+        "trained_iterations": 12,
         "planned_iterations": 12,
         "epochs": 0.75,
         "iterations_per_epoch": 16,

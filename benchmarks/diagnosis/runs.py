@@ -108,6 +108,7 @@ TEST = (
     _dcgan("wrong_labels_half", "mnist", 1, 800, *wrong_labels(0.5)),
     _dcgan("d_frozen", "mnist", 1, 800, *G_WINS),
     _dcgan("lr_10", "mnist", 1, 800, "model.lr=10"),
+    _dcgan("lr_1e30", "mnist", 1, 800, "model.lr=1e30"),
     _dcgan("default", "celeba", 1, 800),
     _dcgan("adam", "celeba", 1, 800, *ADAM),
     _dcgan("default", "anime", 1, 800),

@@ -91,7 +91,7 @@ def chart(
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
         canvas = FigureCanvasSVG(figure)
-        axes = figure.add_axes((54 / WIDTH, 44 / HEIGHT, (WIDTH - 70) / WIDTH, (HEIGHT - 54) / HEIGHT))
+        axes = figure.add_axes((54 / WIDTH, 44 / HEIGHT, (WIDTH - 86) / WIDTH, (HEIGHT - 54) / HEIGHT))
         end = max([end, 1, *(float(line.x[-1]) for line in lines)])
         axes.set_xlim(0, end)
         if healthy is not None:
@@ -100,6 +100,8 @@ def chart(
             axes.axhline(level, color=STANDS_FOR["ink"], linestyle=":", linewidth=1)
         shown = [_draw(axes, line) for line in lines]
         low, high = _limits(shown, limits)
+        if healthy is not None:  # its nearer end is seen, also of a run that is nowhere near it
+            low, high = min(low, 0.9 * healthy[1]), max(high, 1.1 * healthy[0])
         axes.set_ylim(low - (RIBBON + 0.01) * (high - low) if spans else low, high)
         for span in spans:
             axes.axvspan(span.since, span.until, 0, RIBBON, color=STANDS_FOR[span.kind], linewidth=0, zorder=3)

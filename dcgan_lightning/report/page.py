@@ -181,10 +181,12 @@ def best_checkpoint(run: Run) -> dict[str, Any]:
         "found": best,
         "why": "",
         "value": f"{best.value:.2f}",
-        "count": f"{count} that were measured" if count > 1 else "only one that was measured",
+        "count": f"is the lowest of the {count} that were measured"
+        if count > 1
+        else "is the only one that was measured",
         "newest": best.iteration == last.iteration,
         "last": words.iterations(last.iteration),
-        "last_value": f"{last.value:.2f}",
+        "last_value": f"{last.value:.2f}" if is_number(last.value) else words.number(last.value),
         "worse": None if worse is None else f"{worse:.1f}%",
         "there": (run.folder / "checkpoints" / "best.ckpt").is_file(),
     }
@@ -192,7 +194,12 @@ def best_checkpoint(run: Run) -> dict[str, Any]:
 
 def checkpoints(run: Run) -> list[dict[str, str]]:
     """The files, and what each is."""
-    kinds = {"best.ckpt": "the best by FID", "last.ckpt": "the newest", "previous.ckpt": "the one before the newest"}
+    kinds = {
+        "best.ckpt": "the best by FID",
+        "last.ckpt": "the newest",
+        "previous.ckpt": "the one before the newest",
+        "good.ckpt": "the newest with no failure behind it",
+    }
     files = [(run.folder / "checkpoints" / name, meaning) for name, meaning in kinds.items()]
     found = [
         {"name": f"checkpoints/{file.name}", "size": words.size(file.stat().st_size), "meaning": meaning}
@@ -211,9 +218,10 @@ def unspent(run: Run) -> str:
     seconds = record.get("seconds")
     if not (is_count(done) and is_count(planned) and is_count(first) and is_number(seconds)):
         return ""
-    if planned <= done or done <= first:
+    trained = record.get("trained_iterations", done - first)  # some of which were taken back
+    if planned <= done or not (is_count(trained) and trained):
         return ""
-    time = words.duration((planned - done) * seconds / (done - first))
+    time = words.duration((planned - done) * seconds / trained)
     return (
         f"{words.iterations(planned - done)} of {words.number(planned)} were not trained: at this run's pace, {time}."
     )

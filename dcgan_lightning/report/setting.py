@@ -29,12 +29,14 @@ def commands(run: Run) -> list[tuple[str, Part[str]]]:
     folder, done = run.folder, run.iterations
     planned = run.known.get("planned_iterations")
     wanted: dict[str, Callable[[], list[str]]] = {"The same run again": lambda: next_steps.repeat(folder)}
-    if (folder / "checkpoints" / "last.ckpt").is_file():
+    there = [name for name in ("best", "last") if (folder / "checkpoints" / f"{name}.ckpt").is_file()]
+    if "last" in there:
         if is_count(planned) and planned <= done:
             wanted["Go on, to twice this length"] = lambda: next_steps.lengthen(folder, 2 * done)
         else:
             wanted["Go on, to the planned length"] = lambda: next_steps.finish(folder)
-        wanted["Sample 64 images"] = lambda: next_steps.sample(folder)
+    if there:
+        wanted[f"Sample 64 images, from {there[0]}.ckpt"] = lambda: next_steps.sample(folder)
     if (folder / "tensorboard").is_dir():
         wanted["The curves in TensorBoard"] = lambda: next_steps.curves(folder)
     wanted["The pictures and this report again"] = lambda: next_steps.rebuild(folder)
@@ -67,7 +69,9 @@ def _code(run: Run) -> Rows:
     git = run.record.get("git")
     if not isinstance(git, dict):
         return [("Commit", "not known: the code lies in no git repository, or this run is of before it was noted")]
-    changed = {True: "yes: the commit alone is not what ran", False: "no"}.get(git.get("dirty") is True)
+    words_of = {True: "yes: the commit alone is not what ran", False: "no"}
+    dirty = git.get("dirty")
+    changed = words_of[dirty] if isinstance(dirty, bool) else "unknown"
     return [("Commit", str(git.get("commit"))), ("Changed since", str(changed))]
 
 
