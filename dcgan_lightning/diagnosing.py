@@ -146,8 +146,9 @@ def _is_bce(folder: Path) -> bool:
 def as_told(arguments: list[str]) -> list[str]:
     """A command line that judges a run, with the thresholds of the run's config before those that are typed."""
     run = next((word.partition("=")[2].strip("'\"") for word in arguments if word.startswith("run=")), "")
+    folder = Path(run).parent if Path(run).name == METRICS else Path(run)
     try:
-        config = yaml.safe_load((Path(run) / ".hydra" / "config.yaml").read_text())
+        config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
         told = list(_numbers(config["diagnosis"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return arguments
