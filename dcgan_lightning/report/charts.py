@@ -91,7 +91,7 @@ def chart(
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
         canvas = FigureCanvasSVG(figure)
-        axes = figure.add_axes((54 / WIDTH, 44 / HEIGHT, (WIDTH - 86) / WIDTH, (HEIGHT - 54) / HEIGHT))
+        axes = figure.add_axes((62 / WIDTH, 44 / HEIGHT, (WIDTH - 94) / WIDTH, (HEIGHT - 54) / HEIGHT))
         end = max([end, 1, *(float(line.x[-1]) for line in lines)])
         axes.set_xlim(0, end)
         if healthy is not None:
