@@ -71,6 +71,7 @@ def chart(
     level: float | None = None,
     limits: tuple[float | None, float | None] = (None, None),
     end: float = 0,
+    back: Sequence[float] = (),
     notes: Sequence[str] = (),
 ) -> Chart:
     """Draw lines over iterations.
@@ -85,6 +86,7 @@ def chart(
         level: value of a dotted line.
         limits: of the axis of values; None: from the values.
         end: iterations of the whole run, where the axis ends.
+        back: iterations that the run went back to, to mark.
         notes: what is said below.
     """
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": FONT, "path.simplify": True}
@@ -105,6 +107,8 @@ def chart(
         axes.set_ylim(low - (RIBBON + 0.01) * (high - low) if spans else low, high)
         for span in spans:
             axes.axvspan(span.since, span.until, 0, RIBBON, color=STANDS_FOR[span.kind], linewidth=0, zorder=3)
+        for place in back:
+            axes.axvline(place, color=STANDS_FOR["bad"], linestyle=":", linewidth=1.4)
         if best is not None:
             axes.axvline(best[0], color=STANDS_FOR["best"], linestyle="--", linewidth=1.2)
             axes.plot(*best, marker="o", markersize=6, color=STANDS_FOR["best"], zorder=4)

@@ -27,7 +27,7 @@ def training(run: Run) -> list[Chart]:
     if not stacked:  # else it has one loss
         d += _on_each(curves, "loss_d_real", "loss_d_fake")
     accuracies = _on_each(curves, "acc_real", "acc_fake")
-    whole: dict[str, Any] = {"spans": spans, "end": run.iterations}
+    whole: dict[str, Any] = {"spans": spans, "end": run.iterations, "back": went_back(run)}
     wanted = [
         ("D's loss", "nats", d, ranges.get("loss_d"), (0, None)),
         ("G's loss", "nats", [known("G", "g", curves, "loss_g")], ranges.get("loss_g"), (0, None)),
@@ -143,6 +143,16 @@ def history(run: Run) -> list[Span]:
             for span in told
             if is_count(span.get("since")) and (name := span.get("verdict")) is not None
         ]
+
+    return part(run.folder, read).content or []
+
+
+def went_back(run: Run) -> list[int]:
+    """Iterations that the run was rolled back to."""
+
+    def read() -> list[int]:
+        told = [span.get("rolled_back_to") for span in run.diagnosis.get("history", []) if isinstance(span, dict)]
+        return [place for place in told if is_count(place)][:SPANS]
 
     return part(run.folder, read).content or []
 

@@ -47,6 +47,7 @@ def write(folder: Path) -> Path:
     words_of_it = {
         "slides": _slides(run, shown) if shown is not None else [],
         "latents": _latents(run),
+        "went_back": bool(curves_part.went_back(run)),
         "diagnose": shlex.join(next_steps.diagnose(run.folder)),
         "number": words.number,
     }

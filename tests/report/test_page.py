@@ -88,7 +88,11 @@ def test_a_run_that_went_back_says_where_to_and_with_what(tmp_path):
     collapse = {"verdict": "mode_collapse", "since": 600, "until": 900, **lost}
     told = {"verdict": "stable", "history": [collapse, {"verdict": "stable", "since": 500, "until": None}]}
     (tmp_path / "diagnosis.json").write_text(json.dumps(told))
+    (tmp_path / "metrics.csv").write_text("iteration,loss_g\n" + "".join(f"{n},0.8\n" for n in range(0, 900, 10)))
     (path,) = report.write(tmp_path)
+    assert "an iteration that the run went back to" in Page(path).words
+    dotted = re.findall(r"stroke-dasharray[^;]*; stroke-dashoffset: 0; stroke: var\(--bad\)", path.read_text())
+    assert len(dotted) == 1
     assert (
         "Iteration 600 to 900: mode collapse, then rolled back to iteration 500, model.lr=0.0001 (was 0.0002); the "
         "rows in between are kept in diagnosis.json Iteration 500 to the end: stable" in Page(path).words
